@@ -1,0 +1,86 @@
+package event
+
+// Kind says what sort of fact an event is. Kinds are append-only: a number is never used twice, and a breaking change
+// of what a kind carries is a new kind.
+type Kind uint16
+
+// The kinds, with what their Body carries.
+const (
+	// KindLogOpened is the first event of an epoch: reason, prev_epoch, last_alarm … last_trace (0 = unknown or none).
+	KindLogOpened Kind = 1
+	// KindLogEvicted tells a range that was dropped to make room: lane, from, upto, count.
+	KindLogEvicted Kind = 2
+	// KindLogRefused tells, once there is room again, what the full log had to refuse: count, from (ns), reason.
+	KindLogRefused Kind = 3
+	// KindStationStarted begins a run of the agent: version, reason.
+	KindStationStarted Kind = 4
+	// KindStationStopped ends a run of the agent in good order: reason.
+	KindStationStopped Kind = 5
+	// KindZoneChanged tells a zone's new state: state, previous, lost, line, detail.
+	KindZoneChanged Kind = 6
+	// KindPanelEvent is what an alarm panel reported: format, code, account, area, user, text, panel_seq, panel_time, …
+	KindPanelEvent Kind = 7
+	// KindPanelLink tells that a panel's supervision was lost (new) or is back (restore): account, reason, duration.
+	KindPanelLink Kind = 8
+	// KindPanelRefused tells a frame that was not believed: account, reason, remote, count.
+	KindPanelRefused Kind = 9
+	// KindCameraState tells how a camera does: camera, state (up, down, warning), reason, profile, width, height.
+	KindCameraState Kind = 10
+	// KindViewingOpened is the audit entry before the first packet: viewing, camera, profile, who, role, purpose, command.
+	KindViewingOpened Kind = 11
+	// KindViewingRefused tells a viewing that was asked for and not given: viewing, camera, who, role, purpose, reason.
+	KindViewingRefused Kind = 12
+	// KindViewingClosed ends a viewing: viewing, camera, who, reason, duration, packets, bytes.
+	KindViewingClosed Kind = 13
+	// KindCommandRefused tells commands that were not obeyed: centre, command, action, reason, count.
+	KindCommandRefused Kind = 14
+	// KindCentreLink tells that the link to a centre came up (restore) or was lost (new): centre, reason, duration.
+	KindCentreLink Kind = 15
+	// KindCentreFilter tells which lanes a centre is sent from here on: centre, text.
+	KindCentreFilter Kind = 16
+)
+
+// kindName is the word of the JSON view; "" for a kind that this version does not know.
+func kindName(k Kind) string {
+	switch k {
+	case KindLogOpened:
+		return "log.opened"
+	case KindLogEvicted:
+		return "log.evicted"
+	case KindLogRefused:
+		return "log.refused"
+	case KindStationStarted:
+		return "station.started"
+	case KindStationStopped:
+		return "station.stopped"
+	case KindZoneChanged:
+		return "zone.changed"
+	case KindPanelEvent:
+		return "panel.event"
+	case KindPanelLink:
+		return "panel.link"
+	case KindPanelRefused:
+		return "panel.refused"
+	case KindCameraState:
+		return "camera.state"
+	case KindViewingOpened:
+		return "viewing.opened"
+	case KindViewingRefused:
+		return "viewing.refused"
+	case KindViewingClosed:
+		return "viewing.closed"
+	case KindCommandRefused:
+		return "command.refused"
+	case KindCentreLink:
+		return "centre.link"
+	case KindCentreFilter:
+		return "centre.filter"
+	}
+	return ""
+}
+
+// String is the kind's word, or kind-N for a number that this version does not know.
+func (k Kind) String() string { return nameOr(kindName(k), "kind", uint64(k)) }
+
+// MarshalText writes the kind's word.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
