@@ -1,0 +1,126 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestReferenceParses(t *testing.T) {
+	c, err := Parse("/etc/watchpost/station.yaml", []byte(Reference))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Data, "/etc/watchpost/data"; got != want {
+		t.Errorf("data = %q, want it anchored at the file: %q", got, want)
+	}
+	if got := c.Zones[1].Rest + c.Zones[1].Severity + c.Boards[0].Backend; got != "openalarmlinesock" {
+		t.Errorf("defaults = %q", got)
+	}
+	if c.Panels.Accounts[1].Supervision != 90*time.Second || c.Log.Reserve != 64<<20 || len(c.Centres[0].CommandKey) != 32 {
+		t.Errorf("values not read: %+v", c)
+	}
+	if got := c.CameraFor("office-door") + c.CameraFor("1409") + c.CameraFor("nowhere"); got != "gategate" {
+		t.Errorf("CameraFor = %q", got)
+	}
+}
+
+// edit replaces one line of the reference.
+func edit(t *testing.T, old, new string) (text string, line int) {
+	t.Helper()
+	before, after, ok := strings.Cut(Reference, old)
+	if !ok {
+		t.Fatalf("the reference has no %q", old)
+	}
+	return before + new + after, strings.Count(before, "\n") + 1
+}
+
+func TestEachMistakeIsExplained(t *testing.T) {
+	for _, tt := range []struct{ name, old, new, key, says string }{
+		{"unknown key", "jurisdiction:", "juristiction:", "station.juristiction", "did you mean jurisdiction?"},
+		{"unknown key in a list", "    debounce: 30ms", "    debunce: 30ms", "zones[0].debunce", "did you mean debounce?"},
+		{"far from any key", "name: 村口", "qqqqqqqqqq: 1", "cameras[0].qqqqqqqqqq", "known here: id, name, url"},
+		{"bad id", "id: cs-baishi-caoping", "id: Caoping.1", "station.id", "only a-z, 0-9 and -"},
+		{"unknown camera", "camera: gate               # the", "camera: gaet # the", "zones[0].camera", `no camera is called "gaet"; did you mean gate?`},
+		{"bad word", "severity: alarm ", "severity: alram ", "zones[0].severity", "did you mean alarm?"},
+		{"debounce too long", "debounce: 30ms ", "debounce: 3s ", "zones[0].debounce", "outside 0s to 1s"},
+		{"no duration", "debounce: 30ms ", "debounce: soon ", "zones[0].debounce", "soon"},
+		{"bad size", "reserve: 64MiB", "reserve: 64", "log.reserve", "MiB"},
+		{"reserve too small", "reserve: 64MiB", "reserve: 1MiB", "log.reserve", "at least 16MiB"},
+		{"key of odd length", "key_hex: 000102030405060708090A0B0C0D0E0F", "key_hex: 0001", "panels.accounts[1].key_hex", "32, 48 or 64 hex"},
+		{"password in the URL", "rtsp://192.0.2.10", "rtsp://a:b@192.0.2.10", "cameras[0].url", "out of the URL"},
+		{"plain broker", "tls://dispatch", "tcp://dispatch", "centres[0].broker", "want tls://HOST:PORT"},
+		{"short command key", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", "AAAA", "centres[0].command_key", "base64 of 32 bytes"},
+		{"unknown lane", "[alarm, main, read, trace] ", "[alarm, mian] ", "centres[0].lanes[1]", "did you mean main?"},
+		{"rule for nobody", "roles: [dispatcher]", "roles: []", "access[0].roles", "name the roles"},
+		{"bad account", `id: "1409"`, `id: "14x9"`, "panels.accounts[0].id", "hex digits"},
+		{"two zones on a line", "line: panic", "line: door", "zones[1].line", "feeds two zones"},
+		{"list expected", "lanes: [alarm, main, read, trace]", "lanes: alarm", "centres[0].lanes", "want a list"},
+		{"mapping expected", "log:\n  reserve: 64MiB", "log: 64MiB", "log", "want keys and values"},
+		{"bad listen", "listen: 127.0.0.1:5093", "listen: 5093", "panels.listen", "HOST:PORT"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text, line := edit(t, tt.old, tt.new)
+			_, err := Parse("station.yaml", []byte(text))
+			p, ok := errors.AsType[*Problems](err)
+			if !ok {
+				t.Fatalf("error = %v, want *Problems", err)
+			}
+			if len(p.List) != 1 || p.List[0].Key != tt.key || !strings.Contains(p.List[0].Message, tt.says) {
+				t.Errorf("problems:\n%v\nwant one at %q that says %q", err, tt.key, tt.says)
+			}
+			if p.List[0].Line != line {
+				t.Errorf("line %d, want %d", p.List[0].Line, line)
+			}
+		})
+	}
+}
+
+func TestAllMistakesAtOnce(t *testing.T) {
+	text := "station: {idd: x}\nzone: []\ndata: a\n"
+	_, err := Parse("s.yaml", []byte(text))
+	want := "s.yaml:1: station.idd: unknown key; did you mean id?\ns.yaml:2: zone: unknown key; did you mean zones?"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+func TestRubbish(t *testing.T) {
+	for _, text := range []string{"", "\n", "- a", "a: [", "\t\tx", "station: *a", "a: 1\n---\nb: 2", strings.Repeat("a", maxFile+1)} {
+		if _, err := Parse("s.yaml", []byte(text)); err == nil {
+			t.Errorf("%.20q was taken", text)
+		}
+	}
+}
+
+func TestLoadReadsPasswordFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "station.yaml")
+	if err := os.WriteFile(path, []byte(Reference), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "camera gate: reading its password_file") {
+		t.Errorf("missing password file: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "camera.password"), []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path)
+	if err != nil || c.Cameras[0].Password != "s3cret" {
+		t.Errorf("password = %v, %v", c, err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(Reference)
+	f.Add("station: {id: a}\nzones: [{id: x}, 3]\n")
+	f.Add("access:\n- hours: 1\n- - -\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if c, err := Parse("s.yaml", []byte(text)); (c == nil) == (err == nil) {
+			t.Errorf("config %v with error %v", c, err)
+		}
+	})
+}

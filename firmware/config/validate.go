@@ -1,0 +1,283 @@
+package config
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+func defaults() *Config {
+	return &Config{
+		Data:     "data",
+		Log:      Log{Reserve: 64 << 20},
+		Viewings: Viewings{Max: 8, MaxDuration: 30 * time.Minute, Address: "0.0.0.0:0"},
+	}
+}
+
+// fill gives each entry of a list its defaults.
+func (c *Config) fill() {
+	for i := range c.Boards {
+		c.Boards[i].Backend = cmp.Or(c.Boards[i].Backend, "linesock")
+	}
+	for i := range c.Zones {
+		c.Zones[i].Rest = cmp.Or(c.Zones[i].Rest, "closed")
+		c.Zones[i].Severity = cmp.Or(c.Zones[i].Severity, "alarm")
+	}
+	for i := range c.Cameras {
+		c.Cameras[i].Pull = cmp.Or(c.Cameras[i].Pull, "on-demand")
+		c.Cameras[i].Linger = cmp.Or(c.Cameras[i].Linger, 10*time.Second)
+	}
+	for i := range c.Centres {
+		c.Centres[i].Window = cmp.Or(c.Centres[i].Window, 64)
+		if len(c.Centres[i].Lanes) == 0 {
+			c.Centres[i].Lanes = []string{"alarm", "main", "read", "trace"}
+		}
+	}
+	for i := range c.Panels.Accounts {
+		c.Panels.Accounts[i].ID = strings.ToUpper(c.Panels.Accounts[i].ID)
+	}
+}
+
+func (s *sheet) sort() {
+	slices.SortStableFunc(s.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+}
+
+// word complains unless v is one of words.
+func (s *sheet) word(key, v string, words ...string) {
+	if !slices.Contains(words, v) {
+		s.add(key, "%q is no word for it%s", v, nearest(v, words))
+	}
+}
+
+// id complains unless v may name a thing: it stands in topics, events and file names.
+func (s *sheet) id(key, v string, seen map[string]bool) {
+	switch {
+	case v == "":
+		s.add(key, "missing: give it a short name of a-z, 0-9 and -")
+	case len(v) > 32 || !regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`).MatchString(v):
+		s.add(key, "%q: only a-z, 0-9 and - may stand in it, at most 32", v)
+	case seen[v]:
+		s.add(key, "%q is there twice: each needs a name of its own", v)
+	}
+	if seen != nil {
+		seen[v] = true
+	}
+}
+
+func (s *sheet) required(key, v, remedy string) {
+	if v == "" {
+		s.add(key, "missing: %s", remedy)
+	}
+}
+
+func (s *sheet) between(key string, v, low, high time.Duration) {
+	if v < low || v > high {
+		s.add(key, "%s is outside %s to %s", v, low, high)
+	}
+}
+
+// known complains if v is given and is none of the ids.
+func (s *sheet) known(key, v, what string, ids []string) {
+	if v != "" && !slices.Contains(ids, v) {
+		s.add(key, "no %s is called %q%s", what, v, nearest(v, ids))
+	}
+}
+
+func (s *sheet) hostPort(key, v string) {
+	if _, _, err := net.SplitHostPort(v); err != nil {
+		s.add(key, "%q: want HOST:PORT, such as 127.0.0.1:5093", v)
+	}
+}
+
+func (c *Config) validate(s *sheet) {
+	s.id("station.id", c.Station.ID, nil)
+	s.id("station.jurisdiction", c.Station.Jurisdiction, nil)
+	if c.Log.Reserve < 16<<20 {
+		s.add("log.reserve", "%d bytes are too few for the log to open on a full disk: at least 16MiB", c.Log.Reserve)
+	}
+	cameras := c.validateCameras(s)
+	c.validateZones(s, cameras)
+	c.validatePanels(s, cameras)
+	centres := c.validateCentres(s)
+	c.validateAccess(s, centres, cameras)
+	if c.Viewings.Max < 0 || c.Viewings.Max > 256 {
+		s.add("viewings.max", "%d is outside 0 to 256", c.Viewings.Max)
+	}
+	s.between("viewings.max_duration", c.Viewings.MaxDuration, time.Minute, 24*time.Hour)
+	s.hostPort("viewings.address", c.Viewings.Address)
+}
+
+func (c *Config) validateZones(s *sheet, cameras []string) {
+	boards, seen := []string{}, map[string]bool{}
+	for i, b := range c.Boards {
+		key := fmt.Sprintf("boards[%d]", i)
+		s.id(key+".id", b.ID, seen)
+		s.word(key+".backend", b.Backend, "linesock")
+		s.required(key+".socket", b.Socket, "the path of the box's Unix socket")
+		boards = append(boards, b.ID)
+	}
+	zones, lines := map[string]bool{}, map[string]bool{}
+	for i, z := range c.Zones {
+		key := fmt.Sprintf("zones[%d]", i)
+		s.id(key+".id", z.ID, zones)
+		s.required(key+".board", z.Board, "the id of the board that has the line")
+		s.known(key+".board", z.Board, "board", boards)
+		s.required(key+".line", z.Line, "the line's name as the board calls it")
+		s.word(key+".rest", z.Rest, "closed", "open")
+		s.word(key+".severity", z.Severity, "alarm", "warning", "notice")
+		s.between(key+".debounce", z.Debounce, 0, time.Second)
+		s.known(key+".camera", z.Camera, "camera", cameras)
+		if wire := z.Board + "/" + z.Line; lines[wire] {
+			s.add(key+".line", "line %q of board %q feeds two zones", z.Line, z.Board)
+		} else {
+			lines[wire] = true
+		}
+	}
+}
+
+func (c *Config) validatePanels(s *sheet, cameras []string) {
+	if c.Panels.Listen == "" {
+		if len(c.Panels.Accounts) > 0 {
+			s.add("panels.listen", "missing: accounts are there, but no address to listen on")
+		}
+		return
+	}
+	s.hostPort("panels.listen", c.Panels.Listen)
+	seen := map[string]bool{}
+	for i, a := range c.Panels.Accounts {
+		key := fmt.Sprintf("panels.accounts[%d]", i)
+		if !regexp.MustCompile(`^[0-9A-F]{3,16}$`).MatchString(a.ID) {
+			s.add(key+".id", "%q: want 3 to 16 hex digits, in quotes", a.ID)
+		} else if seen[a.ID] {
+			s.add(key+".id", "%q is there twice", a.ID)
+		}
+		seen[a.ID] = true
+		switch raw, err := hex.DecodeString(a.KeyHex); {
+		case a.KeyHex != "" && a.KeyASCII != "":
+			s.add(key+".key_ascii", "both key_hex and key_ascii are given: keep the one that the panel's installer typed")
+		case err != nil || a.KeyHex != "" && !aesLength(len(raw)):
+			s.add(key+".key_hex", "want 32, 48 or 64 hex digits")
+		case a.KeyASCII != "" && !aesLength(len(a.KeyASCII)):
+			s.add(key+".key_ascii", "want 16, 24 or 32 characters; a key of hex digits goes under key_hex")
+		}
+		s.between(key+".supervision", a.Supervision, 0, 24*time.Hour)
+		s.known(key+".camera", a.Camera, "camera", cameras)
+	}
+}
+
+func aesLength(n int) bool { return n == 16 || n == 24 || n == 32 }
+
+func (c *Config) validateCameras(s *sheet) []string {
+	ids, seen := []string{}, map[string]bool{}
+	for i, v := range c.Cameras {
+		key := fmt.Sprintf("cameras[%d]", i)
+		s.id(key+".id", v.ID, seen)
+		ids = append(ids, v.ID)
+		switch u, err := url.Parse(v.URL); {
+		case v.URL == "":
+			s.add(key+".url", "missing: want rtsp://HOST:PORT/PATH")
+		case err != nil || u.Scheme != "rtsp" || u.Host == "":
+			s.add(key+".url", "want rtsp://HOST:PORT/PATH")
+		case u.User != nil:
+			s.add(key+".url", "keep name and password out of the URL: use user and password_file")
+		}
+		if v.Password != "" && v.PasswordFile != "" {
+			s.add(key+".password", "both password and password_file are given: keep one")
+		}
+		s.word(key+".pull", v.Pull, "on-demand", "always")
+		s.between(key+".linger", v.Linger, 0, time.Hour)
+	}
+	return ids
+}
+
+func (c *Config) validateCentres(s *sheet) []string {
+	ids, seen := []string{}, map[string]bool{}
+	for i, v := range c.Centres {
+		key := fmt.Sprintf("centres[%d]", i)
+		s.id(key+".id", v.ID, seen)
+		ids = append(ids, v.ID)
+		if u, err := url.Parse(v.Broker); err != nil || u.Scheme != "tls" || u.Port() == "" {
+			s.add(key+".broker", "%q: want tls://HOST:PORT", v.Broker)
+		}
+		s.required(key+".ca", v.CA, "the PEM file of the centre's CA, from dispatch enrol")
+		s.required(key+".certificate", v.Certificate, "the station's own PEM file, from dispatch enrol")
+		s.required(key+".key", v.Key, "the PEM file of the station's private key, from dispatch enrol")
+		if len(v.CommandKey) == 0 {
+			s.add(key+".command_key", "missing: the base64 key that dispatch enrol prints")
+		}
+		for j, l := range v.Lanes {
+			s.word(fmt.Sprintf("%s.lanes[%d]", key, j), l, "alarm", "main", "read", "trace")
+		}
+		if v.Window < 1 || v.Window > 256 {
+			s.add(key+".window", "%d is outside 1 to 256", v.Window)
+		}
+	}
+	return ids
+}
+
+func (c *Config) validateAccess(s *sheet, centres, cameras []string) {
+	for i, r := range c.Access {
+		key := fmt.Sprintf("access[%d]", i)
+		s.word(key+".action", r.Action, "viewing.open")
+		if len(r.Centres) == 0 {
+			s.add(key+".centres", "missing: name the centres whose people the rule is for")
+		}
+		if len(r.Roles) == 0 {
+			s.add(key+".roles", "missing: name the roles that the rule is for")
+		}
+		for j, v := range r.Centres {
+			s.known(fmt.Sprintf("%s.centres[%d]", key, j), v, "centre", centres)
+		}
+		for j, v := range r.Cameras {
+			s.known(fmt.Sprintf("%s.cameras[%d]", key, j), v, "camera", cameras)
+		}
+		if r.Hours != "" && !regexp.MustCompile(`^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$`).MatchString(r.Hours) {
+			s.add(key+".hours", "%q: want HH:MM-HH:MM, such as 07:30-19:00", r.Hours)
+		}
+	}
+}
+
+// anchor makes relative paths start at dir.
+func (c *Config) anchor(dir string) {
+	abs := func(p *string) {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	abs(&c.Data)
+	for i := range c.Boards {
+		abs(&c.Boards[i].Socket)
+	}
+	for i := range c.Cameras {
+		abs(&c.Cameras[i].PasswordFile)
+	}
+	for i := range c.Centres {
+		abs(&c.Centres[i].CA)
+		abs(&c.Centres[i].Certificate)
+		abs(&c.Centres[i].Key)
+	}
+}
+
+// readFiles takes in what the configuration keeps in files of its own.
+func (c *Config) readFiles() error {
+	for i := range c.Cameras {
+		v := &c.Cameras[i]
+		if v.PasswordFile == "" {
+			continue
+		}
+		b, err := os.ReadFile(v.PasswordFile)
+		if err != nil {
+			return fmt.Errorf("camera %s: reading its password_file: %w", v.ID, err)
+		}
+		v.Password = strings.TrimRight(string(b), "\r\n")
+	}
+	return nil
+}
