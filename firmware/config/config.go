@@ -101,11 +101,11 @@ type Centre struct {
 
 // Rule allows an action; what no rule allows is denied.
 type Rule struct {
-	Action  string   `yaml:"action"`
-	Centres []string `yaml:"centres"`
-	Roles   []string `yaml:"roles"`
-	Cameras []string `yaml:"cameras"` // empty = all
-	Hours   string   `yaml:"hours"`   // HH:MM-HH:MM, empty = always
+	Action        string   `yaml:"action"`
+	Jurisdictions []string `yaml:"jurisdictions"` // whose people: ids of centres
+	Roles         []string `yaml:"roles"`
+	Cameras       []string `yaml:"cameras"` // empty = all
+	Hours         string   `yaml:"hours"`   // HH:MM-HH:MM, empty = always
 }
 
 // Viewings bounds the live pictures.

@@ -227,14 +227,14 @@ func (c *Config) validateAccess(s *sheet, centres, cameras []string) {
 	for i, r := range c.Access {
 		key := fmt.Sprintf("access[%d]", i)
 		s.word(key+".action", r.Action, "viewing.open")
-		if len(r.Centres) == 0 {
-			s.add(key+".centres", "missing: name the centres whose people the rule is for")
+		if len(r.Jurisdictions) == 0 {
+			s.add(key+".jurisdictions", "missing: name the jurisdictions whose people the rule is for")
 		}
 		if len(r.Roles) == 0 {
 			s.add(key+".roles", "missing: name the roles that the rule is for")
 		}
-		for j, v := range r.Centres {
-			s.known(fmt.Sprintf("%s.centres[%d]", key, j), v, "centre", centres)
+		for j, v := range r.Jurisdictions {
+			s.known(fmt.Sprintf("%s.jurisdictions[%d]", key, j), v, "centre", centres)
 		}
 		for j, v := range r.Cameras {
 			s.known(fmt.Sprintf("%s.cameras[%d]", key, j), v, "camera", cameras)
