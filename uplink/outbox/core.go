@@ -219,9 +219,13 @@ func (c *Core) open(l *lane) bool {
 	return c.up && l.on && len(c.flight) < limit && l.ahead < c.settings.Ahead && !(l.probing && len(l.spans) > 0)
 }
 
-// Offer answers Want with what the log holds; fewer than n events mean that it holds no more.
-func (c *Core) Offer(name event.Lane, items []Item, n int) {
+// Offer answers Want(name, after, n) with what the log holds; fewer than n events mean that it holds no more. An answer to
+// a question from before a rewind is dropped.
+func (c *Core) Offer(name event.Lane, after uint64, items []Item, n int) {
 	l := c.lane(name)
+	if after > l.sent || len(l.pending) > 0 {
+		return
+	}
 	l.more = len(items) >= n
 	for _, it := range items {
 		if it.Event.Seq > l.sent {
@@ -270,7 +274,7 @@ func (c *Core) cut(l *lane) Send {
 	}
 	if l.pending = l.pending[n:]; len(l.pending) == 0 {
 		l.pending = nil
-		l.live = !l.more
+		l.live = l.live || !l.more
 	}
 	l.sent = f.Last()
 	l.ever = max(l.ever, l.sent)
@@ -306,8 +310,8 @@ func (l *lane) waiting() bool { return len(l.spans) > 0 && l.spans[0].acked }
 // Receipt takes the centre's word. The durable cursor only ever moves forward; a receipt that cannot be true is refused.
 func (c *Core) Receipt(now time.Time, r topic.Receipt) error {
 	l := c.lane(r.Lane)
-	if l == nil || !l.on {
-		return fmt.Errorf("receipt for lane %s, which this centre is not sent: check its lanes in the station's configuration", r.Lane)
+	if l == nil {
+		return fmt.Errorf("receipt for %s, which is no lane", r.Lane)
 	}
 	if err := c.doubt(l, r); err != nil {
 		if l.refusals++; powerOfTwo(l.refusals) {
@@ -330,6 +334,8 @@ func (c *Core) Receipt(now time.Time, r topic.Receipt) error {
 // doubt says why a receipt cannot be true.
 func (c *Core) doubt(l *lane, r topic.Receipt) error {
 	switch {
+	case !l.on:
+		return fmt.Errorf("receipt for lane %s, which this centre is not sent: check its lanes in the station's configuration", l.name)
 	case r.Epoch != c.epoch:
 		return fmt.Errorf("receipt for epoch %s, the log's is %s: the centre speaks of another life of this log", r.Epoch, c.epoch)
 	case r.Upto > l.ever:

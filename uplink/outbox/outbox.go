@@ -242,7 +242,7 @@ func (b *Outbox) read(lane event.Lane, after uint64, n int) error {
 		items[i] = Item{Event: e, Size: len(record)}
 	}
 	b.mu.Lock()
-	b.core.Offer(lane, items, n)
+	b.core.Offer(lane, after, items, n)
 	b.mu.Unlock()
 	return nil
 }

@@ -1,0 +1,182 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"watchpost/uplink/topic"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+)
+
+// maxUnderWay is how many messages a link holds for their PUBACK; Publish waits beyond it.
+const maxUnderWay = 512
+
+// Link is one connection to the broker. It is used until its first error and never again.
+type Link struct {
+	client paho.Client
+	lost   chan error // the connection ended
+	ack    time.Duration
+	flight chan message
+}
+
+// message is one that waits for its PUBACK.
+type message struct {
+	token paho.Token
+	topic string
+	acked func()
+}
+
+// Publish hands a message to the broker at QoS 1 and does not wait for its PUBACK; acked, if not nil, is called once if
+// and when that comes. Messages are acknowledged in the order of publishing. An error means that the link is of no more
+// use.
+func (l *Link) Publish(ctx context.Context, topicName string, payload []byte, acked func()) error {
+	return l.publish(ctx, topicName, payload, false, acked)
+}
+
+func (l *Link) publish(ctx context.Context, topicName string, payload []byte, retained bool, acked func()) error {
+	if len(payload) > topic.MaxPayload {
+		return fmt.Errorf("publishing %d bytes on %s: at most %d", len(payload), topicName, topic.MaxPayload)
+	}
+	m := message{token: l.client.Publish(topicName, 1, retained, payload), topic: topicName, acked: acked}
+	select {
+	case <-m.token.Done(): // an error that came before anything was sent
+		if err := m.token.Error(); err != nil {
+			return fmt.Errorf("publishing on %s: %w", topicName, err)
+		}
+	default:
+	}
+	select {
+	case l.flight <- m:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// say publishes a retained message and waits for its PUBACK.
+func (l *Link) say(ctx context.Context, topicName string, payload []byte) error {
+	return await(ctx, l.client.Publish(topicName, 1, true, payload))
+}
+
+// pump waits for the oldest message's PUBACK, again and again, until ctx ends or the link does.
+func (l *Link) pump(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-l.lost:
+			return &linkError{fault: FaultNone, err: fmt.Errorf("connection lost: %w", err)}
+		case m := <-l.flight:
+			if err := l.settle(ctx, m); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (l *Link) settle(ctx context.Context, m message) error {
+	timer := time.NewTimer(l.ack)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-timer.C:
+		return &linkError{fault: FaultSilent, err: fmt.Errorf("no acknowledgement on %s within %s", m.topic, l.ack)}
+	case <-m.token.Done():
+	}
+	if err := m.token.Error(); err != nil {
+		select {
+		case lost := <-l.lost: // says why better than the token does
+			err = lost
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil
+		}
+		return fmt.Errorf("publishing on %s: %w", m.topic, err)
+	}
+	if m.acked != nil {
+		m.acked()
+	}
+	return nil
+}
+
+// await waits for a token, at most as long as ctx.
+func await(ctx context.Context, t paho.Token) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.Done():
+		return t.Error()
+	}
+}
+
+// connect makes a fresh client, connects, subscribes and tells the birth, all within ConnectTimeout.
+func (s *Session) connect(ctx context.Context) (*Link, error) {
+	security, err := s.security()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.o.ConnectTimeout, errConnectTimeout)
+	defer cancel()
+	l := &Link{lost: make(chan error, 1), ack: s.o.AckTimeout, flight: make(chan message, maxUnderWay)}
+	d := dialer{tls: security, write: s.o.WriteTimeout}
+	l.client = paho.NewClient(s.clientOptions(ctx, l, &d))
+	if err := s.open(ctx, l, &d); err != nil {
+		l.client.Disconnect(0)
+		if cause := context.Cause(ctx); errors.Is(cause, errConnectTimeout) {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+		return nil, err
+	}
+	return l, nil
+}
+
+// open takes the steps of connect that can be waited for. The token of Connect is always waited for, because paho goes
+// on connecting until it is done; the dialer ends it with ctx.
+func (s *Session) open(ctx context.Context, l *Link, d *dialer) error {
+	token := l.client.Connect()
+	<-token.Done()
+	d.settled()
+	if err := token.Error(); err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	subscription := l.client.Subscribe(s.o.Address.Cmd(), 1, func(_ paho.Client, m paho.Message) { s.enqueue(m.Payload()) })
+	if err := await(ctx, subscription); err != nil {
+		return fmt.Errorf("subscribing to %s: %w", s.o.Address.Cmd(), s.denied(subscription, err))
+	}
+	if err := l.say(ctx, s.o.Address.State(), s.state(true)); err != nil {
+		return fmt.Errorf("telling the state on %s: %w", s.o.Address.State(), err)
+	}
+	return nil
+}
+
+// denied makes a SUBACK of 0x80 an error of its own.
+func (s *Session) denied(t paho.Token, err error) error {
+	if sub, ok := t.(*paho.SubscribeToken); ok && sub.Result()[s.o.Address.Cmd()] == 0x80 {
+		return &linkError{fault: FaultNotAuthorised, err: errors.New("the broker does not allow it")}
+	}
+	return err
+}
+
+func (s *Session) clientOptions(ctx context.Context, l *Link, d *dialer) *paho.ClientOptions {
+	o := paho.NewClientOptions()
+	o.AddBroker(s.broker.String())
+	o.SetClientID(s.o.Address.Station)
+	o.SetProtocolVersion(4)
+	o.SetCleanSession(true)
+	o.SetAutoReconnect(false)
+	o.SetConnectRetry(false)
+	o.SetKeepAlive(s.o.KeepAlive)
+	o.SetPingTimeout(max(s.o.KeepAlive/2, time.Second))
+	o.SetConnectTimeout(s.o.ConnectTimeout)
+	o.SetWriteTimeout(s.o.WriteTimeout)
+	o.SetBinaryWill(s.o.Address.State(), s.state(false), 1, true)
+	o.SetConnectionLostHandler(func(_ paho.Client, err error) { l.lost <- err })
+	o.SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) { return d.dial(ctx, u.Host) })
+	return o
+}
