@@ -1,0 +1,175 @@
+// Stations reach their centre over MQTT 3.1.1 with TLS on both ends, and the broker between them lets each say and hear only
+// its own: who a client is stands in its certificate, not in what it claims.
+//
+// The broker is an embedded nats-server that listens for MQTT alone. It remembers nothing that matters: a station keeps its
+// events until the centre's receipt, and tells its state anew on each connection. So its store is emptied at every start,
+// which also forgets retained states whose stations died together with the broker, before a will could be sent.
+//
+// Any other MQTT 3.1.1 broker will do; mosquitto.conf and mosquitto.acl beside this file set the same rules there.
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"watchpost/tools/dispatch/authority"
+	"watchpost/uplink/topic"
+)
+
+// startLimit is how long the broker may take until it listens.
+const startLimit = 20 * time.Second
+
+// storeName is the folder inside Options.Dir that the broker may empty.
+const storeName = "broker"
+
+// Options say where and how to listen.
+type Options struct {
+	Dir        string      // the centre's directory; the broker keeps its store in a folder of it
+	Listen     string      // host:port; port 0 takes a free one
+	TLS        *tls.Config // must demand and verify client certificates
+	MaxPayload int32       // bytes; 0 = 1 MiB. At least topic.MaxPayload, or stations are thrown out for what is allowed
+	SyncAlways bool        // write each message through to disk
+	Log        *slog.Logger
+}
+
+// Broker is a running broker.
+type Broker struct {
+	ns   *server.Server
+	addr string
+}
+
+// Start empties the store, listens and returns when clients can connect.
+func Start(o Options) (*Broker, error) {
+	opts, err := options(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := probe(o.Listen); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(opts.StoreDir); err != nil {
+		return nil, fmt.Errorf("emptying the broker's store: %w", err)
+	}
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the broker: %w", err)
+	}
+	said := &journal{log: o.Log}
+	ns.SetLogger(said, false, false)
+	ns.Start()
+	if !ns.ReadyForConnections(startLimit) {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return nil, fmt.Errorf("the broker on %s did not start within %s: %s", o.Listen, startLimit, said.last())
+	}
+	return &Broker{ns: ns, addr: net.JoinHostPort(opts.MQTT.Host, strconv.Itoa(opts.MQTT.Port))}, nil
+}
+
+// Addr is host:port that clients connect to.
+func (b *Broker) Addr() string { return b.addr }
+
+// Run keeps the broker until ctx ends, then stops it in good order. With thousands of connections that takes seconds.
+func (b *Broker) Run(ctx context.Context) error {
+	<-ctx.Done()
+	b.ns.Shutdown()
+	b.ns.WaitForShutdown()
+	return nil
+}
+
+func options(o Options) (*server.Options, error) {
+	host, portText, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("broker's listen address %q: %w; want HOST:PORT", o.Listen, err)
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil || port < 0 || port > 65535 {
+		return nil, fmt.Errorf("broker's listen address %q: port %q: want 0 to 65535", o.Listen, portText)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	if o.TLS == nil || o.TLS.ClientAuth != tls.RequireAndVerifyClientCert {
+		return nil, errors.New("the broker does not listen without verified client certificates")
+	}
+	if o.MaxPayload == 0 {
+		o.MaxPayload = server.MAX_PAYLOAD_SIZE
+	}
+	if o.MaxPayload < topic.MaxPayload {
+		return nil, fmt.Errorf("max payload %d: stations may send %d bytes; give at least that", o.MaxPayload, topic.MaxPayload)
+	}
+	return &server.Options{
+		ServerName:                 "watchpost-centre",
+		DontListen:                 true, // no NATS port: MQTT is the only way in
+		NoSigs:                     true,
+		JetStream:                  true, // MQTT sessions want it
+		StoreDir:                   filepath.Join(o.Dir, storeName),
+		SyncAlways:                 o.SyncAlways,
+		MaxPayload:                 o.MaxPayload,
+		CustomClientAuthentication: doorman{log: o.Log},
+		MQTT: server.MQTTOpts{
+			Host:                      host,
+			Port:                      port,
+			TLSConfig:                 o.TLS,
+			TLSTimeout:                10,
+			MaxAckPending:             2000,
+			ConsumerMemoryStorage:     true,
+			ConsumerInactiveThreshold: time.Hour,
+		},
+	}, nil
+}
+
+// probe finds out whether the address can be had: the embedded server would tell it only to its log, and wait.
+func probe(listen string) error {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("listening for stations: %w; give another address with --mqtt, or end the program that has this one", err)
+	}
+	if err := l.Close(); err != nil {
+		return fmt.Errorf("listening for stations: %w", err)
+	}
+	return nil
+}
+
+// doorman tells the broker who a client is and what it may do.
+type doorman struct{ log *slog.Logger }
+
+var _ server.Authentication = doorman{}
+
+// Check admits a client whose certificate names the centre or a station, with the topics that belong to it.
+func (d doorman) Check(c server.ClientAuthentication) bool {
+	state := c.GetTLSConnectionState()
+	if state == nil || len(state.VerifiedChains) == 0 {
+		return false
+	}
+	name := authority.NameOf(state.VerifiedChains[0][0])
+	if name == (authority.Name{}) {
+		d.log.Warn("client refused: its certificate names no station", "subject", state.VerifiedChains[0][0].Subject.String(), "remote", c.RemoteAddress())
+		return false
+	}
+	user := &server.User{Username: name.Station}
+	if name.Station != authority.CentreName {
+		user.Permissions = permissions(name)
+	}
+	c.RegisterUser(user)
+	return true
+}
+
+// permissions are a station's: it tells its own events, state and replies, and hears its own commands. In the broker's
+// notation a slash is a dot.
+func permissions(n authority.Name) *server.Permissions {
+	own := "wp.v1." + n.Jurisdiction + "." + n.Station + "."
+	return &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: []string{own + "event.*", own + "state", own + "reply.*"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{own + "cmd"}},
+	}
+}

@@ -1,0 +1,72 @@
+package console
+
+import (
+	"strings"
+
+	"watchpost/storage/event"
+)
+
+// The priorities of alarms, the most urgent first.
+const (
+	priorityLife     = 1 // a person is in danger: hold-up, panic, duress, medical, fire, gas
+	priorityProperty = 2 // somebody is where nobody should be
+	priorityDevice   = 3 // a device or a line is at fault or is being tampered with
+)
+
+// priority ranks an alarm for the queue. Panels say what it is by SIA codes (DC-03, two letters) or Contact ID codes (DC-05,
+// three digits). A supervised line that is not read as normal or active is a fault of the line; an active one counts as an
+// intrusion, since its event does not tell what the contact is for.
+func priority(e event.Event) int {
+	if e.Kind == event.KindZoneChanged {
+		if state, _ := e.Body.Text(event.TagState); state != "active" {
+			return priorityDevice
+		}
+		return priorityProperty
+	}
+	if e.Kind != event.KindPanelEvent {
+		return priorityDevice
+	}
+	code, _ := e.Body.Text(event.TagCode)
+	if len(code) == 3 && code[0] == '1' {
+		return contactIDPriority(code)
+	}
+	return siaPriority(code)
+}
+
+// contactIDPriority: 10x medical, 11x fire, 12x panic, 15x 24-hour non-burglary (gas and the like), 13x burglary, 14x general
+// and tamper, 16x fire supervision.
+func contactIDPriority(code string) int {
+	switch code[1] {
+	case '0', '1', '2':
+		return priorityLife
+	case '3':
+		if code == "137" { // tamper
+			return priorityDevice
+		}
+		return priorityProperty
+	case '5':
+		if code == "151" { // gas detected
+			return priorityLife
+		}
+		return priorityDevice
+	case '4':
+		if code == "140" { // general alarm
+			return priorityProperty
+		}
+	}
+	return priorityDevice
+}
+
+// siaPriority: F fire, G gas, H hold-up, K heat, M medical, P panic, Q emergency; B burglary, and T tamper.
+func siaPriority(code string) int {
+	switch {
+	case code == "":
+		return priorityProperty
+	case strings.ContainsRune("FGHKMPQ", rune(code[0])) && strings.HasSuffix(code, "A"):
+		return priorityLife
+	case code[0] == 'B' || strings.HasSuffix(code, "A") && code[0] != 'T':
+		return priorityProperty
+	default:
+		return priorityDevice
+	}
+}

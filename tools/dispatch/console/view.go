@@ -1,0 +1,223 @@
+package console
+
+import (
+	"context"
+	"time"
+
+	"watchpost/storage/event"
+	"watchpost/tools/dispatch/ledger"
+	"watchpost/uplink/topic"
+)
+
+// alarmView is an alarm as the page gets it. ID is the event's own name, the same for ever. State is open, claimed or
+// acknowledged. Times are RFC 3339.
+type alarmView struct {
+	ID           string       `json:"id"`
+	Row          int64        `json:"row"`
+	Station      string       `json:"station"`
+	Epoch        string       `json:"epoch"`
+	Seq          uint64       `json:"seq"`
+	Jurisdiction string       `json:"jurisdiction"`
+	Village      string       `json:"village"`
+	Kind         string       `json:"kind"`
+	Words        words        `json:"words"`
+	Priority     int          `json:"priority"` // 1 is the most urgent
+	Severity     string       `json:"severity"`
+	Zone         string       `json:"zone,omitempty"`
+	ZoneName     string       `json:"zone_name,omitempty"`
+	Source       string       `json:"source"`
+	At           time.Time    `json:"at"` // the station's clock
+	Clock        string       `json:"clock"`
+	Received     time.Time    `json:"received"`
+	Camera       string       `json:"camera,omitempty"`
+	CameraName   string       `json:"camera_name,omitempty"`
+	State        string       `json:"state"`
+	Owner        string       `json:"owner,omitempty"`
+	Claimed      time.Time    `json:"claimed,omitzero"`
+	ClosedBy     string       `json:"closed_by,omitempty"`
+	Closed       time.Time    `json:"closed,omitzero"`
+	Restored     time.Time    `json:"restored,omitzero"`
+	Actions      []actionView `json:"actions"`
+}
+
+type actionView struct {
+	At   time.Time `json:"at"`
+	Who  string    `json:"who"`
+	Verb string    `json:"verb"`
+}
+
+// words are what the event's body says that the page can show.
+type words struct {
+	State   string `json:"state,omitempty"`
+	Code    string `json:"code,omitempty"`
+	Format  string `json:"format,omitempty"`
+	Account string `json:"account,omitempty"`
+	Area    string `json:"area,omitempty"`
+	User    string `json:"user,omitempty"`
+	Text    string `json:"text,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+}
+
+func wordsOf(b event.Body) words {
+	get := func(t event.Tag) string { s, _ := b.Text(t); return s }
+	return words{
+		State: get(event.TagState), Code: get(event.TagCode), Format: get(event.TagFormat), Account: get(event.TagAccount),
+		Area: get(event.TagArea), User: get(event.TagUser), Text: get(event.TagText), Reason: get(event.TagReason),
+		Detail: get(event.TagDetail),
+	}
+}
+
+// villages finds a station by id.
+type villages map[string]ledger.Station
+
+func (c *Console) villages(ctx context.Context) (villages, error) {
+	all, err := c.stations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := make(villages, len(all))
+	for _, s := range all {
+		v[s.Address.Station] = s
+	}
+	return v, nil
+}
+
+func (v villages) alarm(a ledger.Alarm) alarmView {
+	e, s := a.Event, v[a.Event.Station]
+	out := alarmView{
+		ID: e.Name(), Row: a.Row, Station: e.Station, Epoch: e.Epoch.String(), Seq: e.Seq,
+		Jurisdiction: s.Address.Jurisdiction, Village: s.Name,
+		Kind: e.Kind.String(), Words: wordsOf(e.Body), Priority: priority(e), Severity: e.Severity.String(),
+		Zone: e.Zone, ZoneName: zoneName(s.State, e.Zone), Source: e.Source,
+		At: e.At, Clock: e.ClockQuality.String(), Received: a.Received,
+		State: "open", Owner: a.Owner, Claimed: a.Claimed, ClosedBy: a.ClosedBy, Closed: a.Closed, Restored: a.Restored,
+		Actions: make([]actionView, 0, len(a.Actions)),
+	}
+	switch {
+	case !a.Closed.IsZero():
+		out.State = "acknowledged"
+	case a.Owner != "":
+		out.State = "claimed"
+	}
+	cam := cameraFor(s.State, e)
+	out.Camera, out.CameraName = cam.ID, cam.Name
+	for _, x := range a.Actions {
+		out.Actions = append(out.Actions, actionView{x.At, x.Who, string(x.Verb)})
+	}
+	return out
+}
+
+func (v villages) alarms(as []ledger.Alarm) []alarmView {
+	out := make([]alarmView, 0, len(as))
+	for _, a := range as {
+		out = append(out, v.alarm(a))
+	}
+	return out
+}
+
+func zoneName(s topic.State, zone string) string {
+	for _, z := range s.Zones {
+		if z.ID == zone {
+			return z.Name
+		}
+	}
+	return ""
+}
+
+// cameraFor is the camera to show with an event: its own, the one that sees its zone, the one set for its panel, else the
+// station's first.
+func cameraFor(s topic.State, e event.Event) topic.CameraState {
+	want, _ := e.Body.Text(event.TagCamera)
+	account, _ := e.Body.Text(event.TagAccount)
+	for _, p := range s.Panels {
+		if want == "" && account != "" && p.Account == account {
+			want = p.Camera
+		}
+	}
+	for _, z := range s.Zones {
+		if want == "" && z.ID == e.Zone {
+			want = z.Camera
+		}
+	}
+	for _, c := range s.Cameras {
+		if c.ID == want {
+			return c
+		}
+	}
+	if len(s.Cameras) > 0 {
+		return s.Cameras[0]
+	}
+	return topic.CameraState{}
+}
+
+// stationView is a station as the page gets it. Age counts from its last word to the centre's present, in seconds; -1 = it
+// was never heard.
+type stationView struct {
+	ID           string              `json:"id"`
+	Jurisdiction string              `json:"jurisdiction"`
+	Name         string              `json:"name"`
+	Latitude     *float64            `json:"latitude,omitempty"`
+	Longitude    *float64            `json:"longitude,omitempty"`
+	Health       string              `json:"health"` // fresh, stale, offline, never
+	Age          float64             `json:"age"`
+	LastWord     time.Time           `json:"last_word,omitzero"`
+	Backlog      uint64              `json:"backlog"`
+	Full         bool                `json:"full,omitempty"`
+	Version      string              `json:"version,omitempty"`
+	Heads        map[string]uint64   `json:"heads"`
+	Stored       map[string]uint64   `json:"stored"`
+	Cameras      []topic.CameraState `json:"cameras"`
+	Zones        []topic.ZoneState   `json:"zones"`
+	Panels       []topic.PanelState  `json:"panels"`
+}
+
+// staleAfter is how long a station that says it is online may be silent and still be called fresh: it tells its state every
+// 30 s. Twice as long again and it counts as offline, whatever it said.
+const (
+	staleAfter   = 45 * time.Second
+	offlineAfter = 3 * staleAfter
+)
+
+func stationViewOf(s ledger.Station, now time.Time) stationView {
+	v := stationView{
+		ID: s.Address.Station, Jurisdiction: s.Address.Jurisdiction, Name: s.Name, Latitude: s.Latitude, Longitude: s.Longitude,
+		Age: -1, LastWord: s.LastWord, Backlog: s.Backlog(), Full: s.State.Full, Version: s.State.Version,
+		Heads: laneWords(s.State.Heads), Stored: laneWords(s.Heads),
+		Cameras: orEmpty(s.State.Cameras), Zones: orEmpty(s.State.Zones), Panels: orEmpty(s.State.Panels),
+	}
+	if !s.LastWord.IsZero() {
+		v.Age = max(0, now.Sub(s.LastWord).Seconds())
+	}
+	v.Health = health(s, now)
+	return v
+}
+
+func health(s ledger.Station, now time.Time) string {
+	silent := now.Sub(s.LastWord)
+	switch {
+	case s.LastWord.IsZero():
+		return "never"
+	case !s.Online || silent > offlineAfter:
+		return "offline"
+	case silent > staleAfter:
+		return "stale"
+	default:
+		return "fresh"
+	}
+}
+
+func laneWords(m map[event.Lane]uint64) map[string]uint64 {
+	out := make(map[string]uint64, len(m))
+	for l, n := range m {
+		out[l.String()] = n
+	}
+	return out
+}
+
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}

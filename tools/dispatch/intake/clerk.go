@@ -1,0 +1,284 @@
+package intake
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"watchpost/storage/event"
+	"watchpost/tools/dispatch/ledger"
+	"watchpost/uplink/topic"
+)
+
+// lane names one chain.
+type lane struct {
+	address topic.Address
+	epoch   event.Epoch
+	lane    event.Lane
+}
+
+// due is a receipt that is owed.
+type due struct {
+	upto   uint64
+	events int       // stored since the last receipt
+	since  time.Time // of the oldest of them
+	urgent bool
+}
+
+// clerk works off one link's messages: stores, then answers.
+type clerk struct {
+	*Intake
+	out chan<- wish
+	due map[lane]*due
+}
+
+// work runs until ctx ends or the ledger fails.
+func (c *clerk) work(ctx context.Context, inbox <-chan message) error {
+	tick := time.NewTicker(receiptWithin / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case m := <-inbox:
+			if err := c.handle(ctx, gather(m, inbox)); err != nil {
+				return err
+			}
+		}
+		if err := c.answer(ctx, time.Now()); err != nil {
+			return err
+		}
+	}
+}
+
+// gather takes what else is waiting, so that one commit serves all of it.
+func gather(first message, inbox <-chan message) []message {
+	ms := []message{first}
+	for len(ms) < batchLimit {
+		select {
+		case m := <-inbox:
+			ms = append(ms, m)
+		default:
+			return ms
+		}
+	}
+	return ms
+}
+
+// handle stores the batch's frames in one commit, then heeds its states and replies.
+func (c *clerk) handle(ctx context.Context, ms []message) error {
+	var frames []ledger.Arrival
+	var then []func() error
+	for _, m := range ms {
+		a, leaf, arg, err := topic.Parse(m.topic)
+		if err != nil {
+			c.refuse("", "topic", err)
+			continue
+		}
+		if known, err := c.known(ctx, a); err != nil || !known {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		switch leaf {
+		case topic.LeafEvent:
+			if f, ok := c.frame(a, arg, m.payload); ok {
+				frames = append(frames, ledger.Arrival{Address: a, Frame: f, Received: m.received})
+			}
+		case topic.LeafState:
+			then = append(then, func() error { return c.state(ctx, a, m) })
+		case topic.LeafReply:
+			then = append(then, func() error { return c.reply(ctx, a, arg, m) })
+		}
+	}
+	if err := c.store(ctx, frames); err != nil {
+		return err
+	}
+	for _, f := range then {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// known reports whether the roster has the station under that jurisdiction.
+func (c *clerk) known(ctx context.Context, a topic.Address) (bool, error) {
+	enrolled, err := c.o.Ledger.StationOf(ctx, a.Station)
+	if errors.Is(err, ledger.ErrNotFound) {
+		c.refuse(a.Station, "not enrolled", err)
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if enrolled != a {
+		c.refuse(a.Station, "wrong jurisdiction", fmt.Errorf("speaks as %s, enrolled for %s", a.Jurisdiction, enrolled.Jurisdiction))
+		return false, nil
+	}
+	return true, nil
+}
+
+func (c *clerk) frame(a topic.Address, laneWord string, payload []byte) (topic.Frame, bool) {
+	f, err := topic.DecodeFrame(a.Station, payload)
+	if err != nil {
+		c.refuse(a.Station, "frame", err)
+		return f, false
+	}
+	if f.Lane.String() != laneWord {
+		c.refuse(a.Station, "lane", fmt.Errorf("a frame of lane %s under the topic of %s", f.Lane, laneWord))
+		return f, false
+	}
+	return f, true
+}
+
+// store commits the frames together. If one of them contradicts what is stored, each is tried by itself, so that one bad
+// station stops no other.
+func (c *clerk) store(ctx context.Context, frames []ledger.Arrival) error {
+	if len(frames) == 0 {
+		return nil
+	}
+	outcomes, err := c.o.Ledger.Store(ctx, frames)
+	switch {
+	case errors.Is(err, ledger.ErrConflict) && len(frames) > 1:
+		for _, f := range frames {
+			if err := c.store(ctx, []ledger.Arrival{f}); err != nil {
+				return err
+			}
+		}
+		return nil
+	case errors.Is(err, ledger.ErrConflict):
+		c.refuse(frames[0].Address.Station, "contradiction", err)
+		return nil
+	case err != nil:
+		return err
+	}
+	for n, o := range outcomes {
+		c.owe(frames[n], o)
+	}
+	return nil
+}
+
+// owe notes the receipt that an outcome calls for. A duplicate or a gap is answered at once: the station is waiting.
+func (c *clerk) owe(a ledger.Arrival, o ledger.Outcome) {
+	key := lane{a.Address, a.Frame.Epoch, a.Frame.Lane}
+	d := c.due[key]
+	if d == nil {
+		d = &due{since: a.Received}
+		c.due[key] = d
+	}
+	d.upto = o.Head
+	d.events += o.Stored
+	d.urgent = d.urgent || o.Verdict != topic.VerdictStore || a.Frame.Lane == event.LaneAlarm || d.events >= receiptEvery
+}
+
+// answer sends the receipts whose time has come. It runs after the commit, never before.
+func (c *clerk) answer(ctx context.Context, now time.Time) error {
+	for key, d := range c.due {
+		if !d.urgent && now.Sub(d.since) < receiptWithin {
+			continue
+		}
+		delete(c.due, key)
+		if err := c.receipt(ctx, key, d.upto, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *clerk) receipt(ctx context.Context, k lane, upto uint64, now time.Time) error {
+	body, err := json.Marshal(topic.Receipt{Station: k.address.Station, Epoch: k.epoch, Lane: k.lane, Upto: upto})
+	if err != nil {
+		return fmt.Errorf("encoding a receipt: %w", err)
+	}
+	return c.send(ctx, wish{k.address, newID(), topic.CommandReceipt, body, now.Add(receiptLife)})
+}
+
+func (c *clerk) send(ctx context.Context, w wish) error {
+	select {
+	case c.out <- w:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// state keeps what a station says of its present. One that is online is told at once what is stored of it, and is sent its
+// open commands again.
+func (c *clerk) state(ctx context.Context, a topic.Address, m message) error {
+	if len(m.payload) == 0 { // a retained state was taken away
+		return nil
+	}
+	s, err := topic.DecodeMessage[topic.State](m.payload)
+	if err != nil {
+		c.refuse(a.Station, "state", err)
+		return nil
+	}
+	if s.Station != a.Station || s.Jurisdiction != a.Jurisdiction {
+		c.refuse(a.Station, "state", fmt.Errorf("it speaks for %s of %s", s.Station, s.Jurisdiction))
+		return nil
+	}
+	if err := c.o.Ledger.Heard(ctx, s, spoken(s, m)); err != nil {
+		return err
+	}
+	if !s.Online {
+		return nil
+	}
+	heads, err := c.o.Ledger.Heads(ctx, a.Station, s.Epoch)
+	if err != nil {
+		return err
+	}
+	for _, l := range event.Lanes() {
+		if heads[l] == 0 && s.Heads[l] == 0 {
+			continue
+		}
+		c.due[lane{a, s.Epoch, l}] = &due{upto: heads[l], urgent: true}
+	}
+	open, err := c.o.Ledger.Commands(ctx, a, m.received)
+	if err != nil {
+		return err
+	}
+	for _, o := range open {
+		if err := c.send(ctx, wish{a, o.ID, o.Kind, o.Body, o.Expires}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spoken is when a state was said as far as the centre can tell: now; for a retained one, which may be old, when the station
+// says, but not in the future; for a will, which the broker says, never.
+func spoken(s topic.State, m message) time.Time {
+	switch {
+	case !s.Online:
+		return time.Time{}
+	case m.retained && s.At.Before(m.received):
+		return s.At
+	default:
+		return m.received
+	}
+}
+
+func (c *clerk) reply(ctx context.Context, a topic.Address, id string, m message) error {
+	r, err := topic.DecodeMessage[topic.Reply](m.payload)
+	if err != nil {
+		c.refuse(a.Station, "reply", err)
+		return nil
+	}
+	if r.ID != id || r.Station != a.Station {
+		c.refuse(a.Station, "reply", fmt.Errorf("to %s from %s, under the topic of %s", r.ID, r.Station, m.topic))
+		return nil
+	}
+	known, err := c.o.Ledger.Answered(ctx, a, r, m.received)
+	if err != nil {
+		return err
+	}
+	if known {
+		c.deliver(r)
+	}
+	return nil
+}

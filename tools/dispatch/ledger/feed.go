@@ -1,0 +1,79 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+)
+
+// Change says that an alarm is new or has changed. Feed counts up from 1 and never repeats, across restarts too: whoever has
+// seen Feed n and asks for what follows it misses nothing and sees nothing twice.
+type Change struct {
+	Feed  int64
+	Alarm Alarm // as it stands now
+}
+
+// Cursor is the feed's present end.
+func (l *Ledger) Cursor(ctx context.Context) (int64, error) {
+	var n int64
+	if err := l.r.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM feed").Scan(&n); err != nil {
+		return 0, fmt.Errorf("reading the feed: %w", err)
+	}
+	return n, nil
+}
+
+// Follow reads at most limit changes after a feed position. Of several changes of one alarm only the last is told, since each
+// tells the alarm as it stands now; next is the position after them.
+func (l *Ledger) Follow(ctx context.Context, after int64, limit int) (changes []Change, next int64, err error) {
+	rows, err := l.r.QueryContext(ctx, "SELECT max(id), event FROM (SELECT id, event FROM feed WHERE id > ? ORDER BY id LIMIT ?) GROUP BY event ORDER BY 1",
+		after, limit)
+	if err != nil {
+		return nil, after, fmt.Errorf("reading the feed: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c Change
+		if err := rows.Scan(&c.Feed, &c.Alarm.Row); err != nil {
+			return nil, after, fmt.Errorf("reading the feed: %w", err)
+		}
+		changes = append(changes, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, after, fmt.Errorf("reading the feed: %w", err)
+	}
+	next = after
+	for i := range changes {
+		as, err := l.alarms(ctx, alarmColumns+"WHERE alarm.event = ?", changes[i].Alarm.Row)
+		if err != nil {
+			return nil, after, err
+		}
+		if len(as) == 0 {
+			return nil, after, fmt.Errorf("reading the feed: alarm %d: %w", changes[i].Alarm.Row, ErrNotFound)
+		}
+		changes[i].Alarm, next = as[0], changes[i].Feed
+	}
+	return changes, next, nil
+}
+
+// Watch returns a channel that holds one token after the feed has grown, and the function that ends the watch.
+func (l *Ledger) Watch() (stirred <-chan struct{}, stop func()) {
+	c := make(chan struct{}, 1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stirs[c] = struct{}{}
+	return c, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.stirs, c)
+	}
+}
+
+func (l *Ledger) stir() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.stirs {
+		select {
+		case c <- struct{}{}:
+		default: // a token is there already: the reader will see all of it
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"golang.org/x/sync/errgroup"
+
+	"watchpost/tools/dispatch/authority"
+	"watchpost/tools/dispatch/broker"
+	"watchpost/tools/dispatch/console"
+	"watchpost/tools/dispatch/intake"
+	"watchpost/tools/dispatch/ledger"
+	"watchpost/tools/dispatch/web"
+)
+
+// serveCommand runs the centre.
+type serveCommand struct {
+	Dir        string `required:"" placeholder:"DIR" help:"The centre's directory, made by dispatch init."`
+	Listen     string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the console serves its page. Loopback only: there is no identity system yet. Port 0 takes a free one."`
+	MQTT       string `name:"mqtt" default:"127.0.0.1:8883" placeholder:"HOST:PORT" help:"Where the built-in broker listens for stations (MQTT over TLS, client certificates). Port 0 takes a free one."`
+	Broker     string `placeholder:"tls://HOST:PORT" help:"Use this MQTT 3.1.1 broker instead of the built-in one, with the centre's certificate. See mosquitto.conf and mosquitto.acl in tools/dispatch/broker."`
+	MaxPayload int32  `default:"1048576" placeholder:"BYTES" help:"Largest MQTT payload that the built-in broker takes."`
+	SyncAlways bool   `help:"Make the built-in broker write every message through to disk. Not needed for safety: what counts is in the ledger before a receipt is given."`
+}
+
+// Run serves until the context ends. It prints the addresses, one to a line, then "ready".
+func (c *serveCommand) Run(ctx context.Context, d deps) (err error) {
+	a, err := authority.Open(c.Dir)
+	if err != nil {
+		return err
+	}
+	book, err := ledger.Open(ctx, c.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, book.Close()) }()
+	if err := c.askForUsers(ctx, d, book); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	err = c.start(ctx, g, d, a, book)
+	if err != nil {
+		g.Go(func() error { return err }) // stops what has been started
+	}
+	return g.Wait()
+}
+
+// start brings up broker, intake and console, in this order, as members of g.
+func (c *serveCommand) start(ctx context.Context, g *errgroup.Group, d deps, a *authority.Authority, book *ledger.Ledger) error {
+	address, err := c.broker(ctx, g, d, a)
+	if err != nil {
+		return err
+	}
+	client, err := a.ClientTLS()
+	if err != nil {
+		return err
+	}
+	in := intake.New(intake.Options{Broker: address, TLS: client, Key: a.CommandKey(), Ledger: book, Log: d.log})
+	con, err := console.Listen(ctx, console.Options{Listen: c.Listen, Ledger: book, Asker: in, Pages: web.Pages(), Log: d.log})
+	if err != nil {
+		return err
+	}
+	g.Go(func() error { return in.Run(ctx) })
+	g.Go(func() error { return con.Run(ctx) })
+	fmt.Fprintf(d.stdout, "http %s\nmqtt %s\nready\n", con.URL(), address)
+	return nil
+}
+
+// broker starts the built-in broker unless another is to be used, and returns its address.
+func (c *serveCommand) broker(ctx context.Context, g *errgroup.Group, d deps, a *authority.Authority) (string, error) {
+	if c.Broker != "" {
+		u, err := url.Parse(c.Broker)
+		if err != nil || u.Scheme != "tls" || u.Port() == "" {
+			return "", fmt.Errorf("--broker %q: want tls://HOST:PORT", c.Broker)
+		}
+		return c.Broker, nil
+	}
+	server, err := a.ServerTLS()
+	if err != nil {
+		return "", err
+	}
+	b, err := broker.Start(broker.Options{
+		Dir: c.Dir, Listen: c.MQTT, TLS: server, MaxPayload: c.MaxPayload, SyncAlways: c.SyncAlways, Log: d.log,
+	})
+	if err != nil {
+		return "", err
+	}
+	g.Go(func() error { return b.Run(ctx) })
+	return "tls://" + b.Addr(), nil
+}
+
+func (c *serveCommand) askForUsers(ctx context.Context, d deps, book *ledger.Ledger) error {
+	n, err := book.People(ctx)
+	if err == nil && n == 0 {
+		d.log.Warn("nobody can log in yet", "remedy", "dispatch user --dir "+c.Dir+" NAME")
+	}
+	return err
+}
