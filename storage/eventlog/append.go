@@ -1,0 +1,123 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"watchpost/storage/event"
+)
+
+// Limits of one append and of one commit. Badger's transaction takes 314,572 bytes in this profile.
+const (
+	MaxDrafts   = 256       // drafts of one Append
+	MaxAppend   = 256 << 10 // bytes of their keys and values
+	maxQueue    = 256       // appends that wait
+	entryExtra  = 24        // bytes that Badger adds to an entry in its reckoning, rounded up
+	onceTooLong = "once key of %d bytes, at most %d"
+)
+
+// Appended is what became of one draft.
+type Appended struct {
+	Seq    uint64
+	Lane   event.Lane
+	Repeat bool // the draft's Once key was known: Seq and Lane are those of the event stored then, nothing was added
+}
+
+// request is one Append or SetCursor on its way to the writer.
+type request struct {
+	drafts []event.Draft
+	centre cursorName
+	upto   uint64 // of a SetCursor; a request is one or the other
+
+	state atomic.Int32
+	done  chan struct{} // closed when got and err stand
+	got   []Appended
+	err   error
+}
+
+// The states of a request.
+const (
+	requestWaits int32 = iota
+	requestTaken
+	requestLeft // nobody waits for it any more, and nobody had begun
+)
+
+func (r *request) answer(err error) {
+	r.err = err
+	if err != nil {
+		r.got = nil
+	}
+	close(r.done)
+}
+
+// Append stores drafts, all or none, in order, under consecutive seqs, and returns when they are on disk.
+//
+// Any error means that nothing was stored, with one exception: when ctx ends while the commit is under way, Append
+// returns at once and the drafts may be stored all the same. A source that will tell its fact again gives it a Once key.
+func (l *Log) Append(ctx context.Context, drafts ...event.Draft) ([]Appended, error) {
+	if len(drafts) == 0 {
+		return nil, nil
+	}
+	if len(drafts) > MaxDrafts {
+		return nil, fmt.Errorf("%w: %d drafts, at most %d", ErrTooLarge, len(drafts), MaxDrafts)
+	}
+	for _, d := range drafts {
+		if len(d.Once) > maxOnce {
+			return nil, fmt.Errorf("appending event %s of %s: "+onceTooLong, d.Kind, d.Source, len(d.Once), maxOnce)
+		}
+	}
+	r := &request{drafts: drafts, done: make(chan struct{})}
+	if err := l.submit(ctx, r); err != nil {
+		return nil, err
+	}
+	return r.got, nil
+}
+
+// SetCursor notes that a centre has a lane up to and including upto. It returns when the note is on disk. Cursors never
+// go back: a lower upto changes nothing.
+func (l *Log) SetCursor(centre string, lane event.Lane, upto uint64) error {
+	if err := l.checkCursor(centre, lane, upto); err != nil {
+		return err
+	}
+	if now, err := l.Cursor(centre, lane); err != nil || upto <= now {
+		return err
+	}
+	return l.submit(context.Background(), &request{
+		centre: cursorName{centre, lane}, upto: upto, done: make(chan struct{}),
+	})
+}
+
+func (l *Log) submit(ctx context.Context, r *request) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("event not stored: %w", err)
+	}
+	select {
+	case <-l.quit:
+		return ErrClosed
+	default:
+	}
+	select {
+	case l.queue <- r:
+	case <-l.quit:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("event not stored: %w", ctx.Err())
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		if r.state.CompareAndSwap(requestWaits, requestLeft) {
+			return fmt.Errorf("event not stored: %w", ctx.Err())
+		}
+		return fmt.Errorf("event may or may not be stored, its commit is under way: %w", ctx.Err())
+	case <-l.stopped:
+	}
+	select {
+	case <-r.done:
+		return r.err
+	default:
+		return ErrClosed
+	}
+}

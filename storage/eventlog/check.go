@@ -1,0 +1,137 @@
+package eventlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
+	"github.com/dgraph-io/ristretto/v2/z"
+	"google.golang.org/protobuf/proto"
+)
+
+// suspicious is how many openings without a close in good order make the log look at every block before Badger does: a
+// block that kills Badger's own goroutines would otherwise kill the agent at each start.
+const suspicious = 3
+
+// errDamage is wrapped by what checkFiles finds.
+var errDamage = errors.New("damaged")
+
+// checkFiles looks at the files in which Badger would meet its end rather than an error: Badger opens tables in goroutines
+// of its own, and a cut one ends the process (readNoFail in table/table.go). It also refuses tables without a
+// MANIFEST, which Badger would take for rubbish and delete. With deep set, every block is read.
+func checkFiles(opt badger.Options, deep bool) error {
+	f, err := os.Open(filepath.Join(opt.Dir, badger.ManifestFilename))
+	if errors.Is(err, os.ErrNotExist) {
+		return checkNoTables(opt.Dir)
+	}
+	if err != nil {
+		return err
+	}
+	manifest, _, err := badger.ReplayManifestFile(f, 0, opt)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("%w MANIFEST: %w", errDamage, err)
+	}
+	for id, entry := range manifest.Tables {
+		name := table.NewFilename(id, opt.Dir)
+		if err := checkTable(name); err != nil {
+			return fmt.Errorf("table %s: %w", filepath.Base(name), err)
+		}
+		if deep {
+			if err := checkBlocks(name, table.Options{
+				BlockSize: opt.BlockSize, Compression: entry.Compression, ChkMode: opt.ChecksumVerificationMode,
+			}); err != nil {
+				return fmt.Errorf("table %s: %w", filepath.Base(name), err)
+			}
+		}
+	}
+	return nil
+}
+
+func checkNoTables(dir string) error {
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err == nil && len(tables) > 0 {
+		err = fmt.Errorf("%w: %d tables without a MANIFEST", errDamage, len(tables))
+	}
+	return err
+}
+
+// checkTable verifies a table's footer and index: index, its length (4 bytes), checksum, its length (4 bytes) end the
+// file (Builder.Done in badger's table/builder.go).
+func checkTable(name string) (err error) {
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: in the MANIFEST, not on disk", errDamage)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	sum, end, err := lastPart(f, end, 64)
+	if err != nil {
+		return err
+	}
+	index, _, err := lastPart(f, end, end)
+	if err != nil {
+		return err
+	}
+	var want pb.Checksum
+	if err := proto.Unmarshal(sum, &want); err != nil {
+		return fmt.Errorf("%w footer: %w", errDamage, err)
+	}
+	if err := y.VerifyChecksum(index, &want); err != nil {
+		return fmt.Errorf("%w index: %w", errDamage, err)
+	}
+	return nil
+}
+
+// lastPart reads a part that ends at end and is followed there by its length, and answers where it begins.
+func lastPart(f io.ReaderAt, end, limit int64) (part []byte, start int64, err error) {
+	var length [4]byte
+	if end < int64(len(length)) {
+		return nil, 0, fmt.Errorf("%w: cut short", errDamage)
+	}
+	if _, err := f.ReadAt(length[:], end-4); err != nil {
+		return nil, 0, err
+	}
+	n := int64(binary.BigEndian.Uint32(length[:]))
+	if n == 0 || n > limit || n > end-4 {
+		return nil, 0, fmt.Errorf("%w: a part of %d bytes where %d are left", errDamage, n, end-4)
+	}
+	part = make([]byte, n)
+	if _, err := f.ReadAt(part, end-4-n); err != nil {
+		return nil, 0, err
+	}
+	return part, end - 4 - n, nil
+}
+
+// checkBlocks reads every block of a table. A panic in Badger's reader is damage.
+func checkBlocks(name string, opt table.Options) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w block: %v", errDamage, r)
+		}
+	}()
+	f, err := z.OpenMmapFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	t, err := table.OpenTable(f, opt)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errDamage, err)
+	}
+	if err := t.VerifyChecksum(); err != nil {
+		return errors.Join(fmt.Errorf("%w: %w", errDamage, err), t.Close(-1))
+	}
+	return t.Close(-1)
+}

@@ -1,0 +1,3 @@
+package eventlog
+
+func runChild() bool { return false }

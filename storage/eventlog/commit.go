@@ -1,0 +1,391 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"watchpost/storage/event"
+)
+
+// write is the writer: it takes what is queued and commits it, until the log is closed.
+func (l *Log) write() {
+	defer close(l.stopped)
+	for {
+		var first *request
+		if first, l.carry = l.carry, nil; first == nil {
+			select {
+			case first = <-l.queue:
+			case <-l.kick:
+			case <-l.quit:
+				l.drain()
+				return
+			}
+		}
+		l.commit(l.collect(first))
+	}
+}
+
+// drain answers whoever came too late.
+func (l *Log) drain() {
+	for {
+		select {
+		case r := <-l.queue:
+			r.answer(ErrClosed)
+		default:
+			return
+		}
+	}
+}
+
+// collect makes a batch of first (nil = none) and what else is queued by now.
+func (l *Log) collect(first *request) *batch {
+	b := l.newBatch()
+	if err := l.ready(b); err != nil {
+		b.refuse = err
+	}
+	for r := first; ; {
+		if r != nil && !b.take(r) {
+			l.carry = r
+			return b
+		}
+		select {
+		case r = <-l.queue:
+		default:
+			return b
+		}
+	}
+}
+
+// ready finds out what the log can take now, and puts what it has to say itself at the front of the batch.
+func (l *Log) ready(b *batch) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure != nil {
+		b.blocked = l.failure
+		return l.failure
+	}
+	if l.walShort {
+		if _, err := l.growWAL(); err != nil {
+			b.blocked = fmt.Errorf("%w: %w", ErrFull, err)
+			return b.blocked
+		}
+		l.walShort = false
+	}
+	ok, err := l.room.enough(roomToAppend)
+	if ok && err == nil {
+		l.sayFull(false)
+		b.tell(l.untold, &l.refused)
+		return nil
+	}
+	l.sayFull(true)
+	mark, _ := l.room.enough(roomToMark)
+	full := fmt.Errorf("%w: less than %d bytes to spare on the disk of %s: free some space", ErrFull, int64(roomToAppend), l.opt.Dir)
+	if err != nil {
+		full = fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	if mark {
+		b.tell(l.untold, nil)
+	} else {
+		b.blocked = full
+	}
+	return full
+}
+
+// sayFull logs each change between full and not, once. l.mu is held.
+func (l *Log) sayFull(full bool) {
+	if full == l.full {
+		return
+	}
+	l.full = full
+	if full {
+		l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: disk full, events are refused", slog.String("dir", l.opt.Dir))
+	} else {
+		l.opt.Log.LogAttrs(context.Background(), slog.LevelInfo, "event log: room again, events are taken")
+	}
+}
+
+// refusal counts what the full log refused, to tell it when there is room again.
+type refusal struct {
+	drafts uint64
+	since  time.Time
+}
+
+func (r refusal) draft() event.Draft {
+	return event.Draft{
+		Kind: event.KindLogRefused, Qualifier: event.QualifierStatus, Source: "station", Severity: event.SeverityWarning,
+		Body: event.NewBody(
+			event.Text(event.TagReason, "disk full"), event.Uint(event.TagCount, r.drafts),
+			event.Uint(event.TagFrom, uint64(r.since.UnixNano()))),
+	}
+}
+
+// batch is what one commit stores.
+type batch struct {
+	log     *Log
+	refuse  error // what drafts are answered, nil = they are taken
+	blocked error // what cursors are answered, nil = they are taken
+
+	staged
+	requests []*request
+	told     int // of log.untold
+	refused  bool
+}
+
+// staged is what grows while a batch is put together, and is taken back when a request turns out not to fit.
+type staged struct {
+	next    uint64
+	tails   [laneSlots]tail
+	entries []*badger.Entry
+	bytes   int
+	drafts  int
+	once    []onceNote
+	cursors []*request
+}
+
+func (l *Log) newBatch() *batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return &batch{log: l, staged: staged{next: l.next, tails: l.tails}}
+}
+
+// tell stages what the log has to say itself.
+func (b *batch) tell(holes []hole, refused *refusal) {
+	for _, h := range holes {
+		marker, err := b.stageOwn(h.draft())
+		if err != nil {
+			return
+		}
+		b.entries = append(b.entries, badger.NewEntry(h.entry(marker)))
+		b.told++
+	}
+	if refused != nil && refused.drafts > 0 {
+		_, err := b.stageOwn(refused.draft())
+		b.refused = err == nil
+	}
+}
+
+// stageOwn stages an event of the log's own.
+func (b *batch) stageOwn(d event.Draft) (seq uint64, err error) {
+	d.At = b.log.opt.Now()
+	a, err := b.stage(d)
+	if err != nil {
+		b.log.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: own event not stored", slog.Any("err", err))
+	}
+	return a.Seq, err
+}
+
+// take adds a request to the batch and reports whether it fitted. One that cannot be stored at all is answered here.
+func (b *batch) take(r *request) bool {
+	if !r.state.CompareAndSwap(requestWaits, requestTaken) && r.state.Load() == requestLeft {
+		return true
+	}
+	if r.upto > 0 {
+		return b.takeCursor(r)
+	}
+	if b.refuse != nil && !(errors.Is(b.refuse, ErrFull) && b.knowsAll(r)) {
+		b.turnAway(r)
+		return true
+	}
+	before := b.staged
+	for _, d := range r.drafts {
+		a, err := b.stage(d)
+		if err != nil {
+			b.staged, r.got = before, nil
+			r.answer(err)
+			return true
+		}
+		r.got = append(r.got, a)
+	}
+	if b.drafts <= MaxDrafts && b.bytes <= MaxAppend {
+		b.requests = append(b.requests, r)
+		return true
+	}
+	size := b.bytes - before.bytes
+	b.staged, r.got = before, nil
+	if size <= MaxAppend {
+		return false
+	}
+	r.answer(fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size, MaxAppend))
+	return true
+}
+
+func (b *batch) turnAway(r *request) {
+	if errors.Is(b.refuse, ErrFull) {
+		if b.log.refused.drafts == 0 {
+			b.log.refused.since = b.log.opt.Now()
+		}
+		b.log.refused.drafts += uint64(len(r.drafts))
+		b.log.mu.Lock()
+		b.log.refuses += uint64(len(r.drafts))
+		b.log.mu.Unlock()
+	}
+	r.answer(b.refuse)
+}
+
+// knowsAll reports whether all of a request is stored already, which a full log can say as well.
+func (b *batch) knowsAll(r *request) bool {
+	for _, d := range r.drafts {
+		if _, ok := b.findOnce(d.Source, d.Once); !ok || d.Once == "" {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *batch) takeCursor(r *request) bool {
+	if b.blocked != nil {
+		r.answer(b.blocked)
+		return true
+	}
+	if len(b.cursors) >= MaxDrafts {
+		return false
+	}
+	b.cursors = append(b.cursors, r)
+	b.requests = append(b.requests, r)
+	return true
+}
+
+// stage gives a draft its place, unless its Once key is known.
+func (b *batch) stage(d event.Draft) (Appended, error) {
+	if d.Once != "" {
+		if known, ok := b.findOnce(d.Source, d.Once); ok {
+			return Appended{Seq: known.seq, Lane: known.lane, Repeat: true}, nil
+		}
+	}
+	e := d.Event(b.log.opt.Station, b.log.epoch, b.next)
+	if int(e.Lane) >= laneSlots {
+		return Appended{}, fmt.Errorf("appending event %s of %s: no lane %d", d.Kind, d.Source, e.Lane)
+	}
+	key := laneKey(keyEvent, e.Lane, e.Seq)
+	value, after, err := appendValue(nil, b.tails[e.Lane], e)
+	if err != nil {
+		return Appended{}, fmt.Errorf("appending: %w", err)
+	}
+	b.next++
+	b.tails[e.Lane] = after
+	b.drafts++
+	b.add(key, seal(key, value))
+	if d.Once != "" {
+		note := onceNote{d.Source, onceSlot{key: d.Once, lane: e.Lane, seq: e.Seq, n: b.nthOnce(d.Source)}}
+		b.once = append(b.once, note)
+		b.add(note.entry())
+	}
+	return Appended{Seq: e.Seq, Lane: e.Lane}, nil
+}
+
+func (b *batch) add(key, value []byte) {
+	b.entries = append(b.entries, badger.NewEntry(key, value))
+	b.bytes += len(key) + len(value) + entryExtra
+}
+
+func (b *batch) findOnce(source, key string) (onceSlot, bool) {
+	for _, n := range b.once {
+		if n.source == source && n.slot.key == key {
+			return n.slot, true
+		}
+	}
+	return b.log.once.find(source, key)
+}
+
+func (b *batch) nthOnce(source string) uint64 {
+	n := b.log.once.nth(source)
+	for _, note := range b.once {
+		if note.source == source {
+			n++
+		}
+	}
+	return n
+}
+
+// commit puts a batch on disk and answers its requests.
+func (l *Log) commit(b *batch) {
+	for _, r := range b.cursors {
+		key := cursorKey(r.centre.centre, r.centre.lane)
+		b.entries = append(b.entries, badger.NewEntry(key, seal(key, laneKey(0, 0, r.upto)[2:])))
+	}
+	err := l.store(b.entries)
+	if err == nil {
+		l.settle(b)
+	} else {
+		err = l.fail(err)
+	}
+	for _, r := range b.requests {
+		r.answer(err)
+	}
+	if len(b.entries) > 0 && err == nil {
+		l.afterCommit()
+	}
+}
+
+// store writes entries in one transaction and returns when they are on disk.
+func (l *Log) store(entries []*badger.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	txn := l.db.NewTransaction(true)
+	defer txn.Discard()
+	for _, e := range entries {
+		if err := txn.SetEntry(e); err != nil {
+			return err
+		}
+	}
+	return txn.Commit()
+}
+
+// settle makes what is on disk known.
+func (l *Log) settle(b *batch) {
+	l.once.addAll(b.once)
+	if b.refused {
+		l.refused = refusal{}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range b.cursors {
+		l.cursors[r.centre] = max(l.cursors[r.centre], r.upto)
+	}
+	l.untold = l.untold[b.told:]
+	if b.next == l.next {
+		return
+	}
+	l.next, l.tails = b.next, b.tails
+	h := l.keeper.now
+	h.last = lastOf(b.tails)
+	if err := l.keeper.write(h); err != nil {
+		l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: heads not noted", slog.Any("err", err))
+	}
+	close(l.wake)
+	l.wake = make(chan struct{})
+}
+
+// fail stops the log: after a failed sync nobody knows what is on disk, and a seq must not be given twice.
+func (l *Log) fail(cause error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failure = fmt.Errorf("%w: close it and open it again: %w", ErrFailed, cause)
+	l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: write failed, no more events are taken", slog.Any("err", cause))
+	return l.failure
+}
+
+// afterCommit gets the next memtable's log ready when this commit has begun a new one.
+func (l *Log) afterCommit() {
+	turned, err := l.growWAL()
+	if err != nil {
+		l.walShort = true
+		l.opt.Log.LogAttrs(context.Background(), slog.LevelWarn, "event log: next file not allocated", slog.Any("err", err))
+	}
+	if !turned {
+		return
+	}
+	if err := l.keeper.sync(); err != nil {
+		l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: heads not synced", slog.Any("err", err))
+	}
+	select {
+	case l.work <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,49 @@
+package eventlog
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a caller of the log may branch on.
+var (
+	// ErrLocked says that another process uses the data directory.
+	ErrLocked = errors.New("data directory is in use by another agent")
+	// ErrStation says that the data directory holds the log of another station.
+	ErrStation = errors.New("data directory belongs to another station")
+	// ErrDiskFull says that there is no room to open the log. Nothing was changed.
+	ErrDiskFull = errors.New("disk full")
+	// ErrFull says that the disk has no room for more events: the drafts are not stored. Reading goes on.
+	ErrFull = errors.New("event log is full")
+	// ErrTooLarge says that the drafts of one call do not fit into one transaction: none of them is stored.
+	ErrTooLarge = errors.New("too much for one append")
+	// ErrFailed says that a write failed and that the log takes no more until it is closed and opened again: after a
+	// failed sync nobody knows what the disk holds.
+	ErrFailed = errors.New("event log stopped after a failed write")
+	// ErrClosed says that the log was closed.
+	ErrClosed = errors.New("event log is closed")
+)
+
+// notDamage are the errors that say nothing about the files: the log stays where it is.
+func notDamage() []unix.Errno {
+	return []unix.Errno{
+		unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EACCES, unix.EPERM, unix.EROFS, unix.EMFILE, unix.ENFILE,
+		unix.ENOMEM, unix.EWOULDBLOCK, unix.EBUSY, unix.EINTR, unix.ESTALE, unix.ENODEV, unix.ENXIO,
+	}
+}
+
+// isDamage reports whether an error of Badger's Open means that its files are broken. Badger flattens the errors that it
+// wraps into text (y.Wrap), so the text of the system's error is looked for as well.
+func isDamage(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, no := range notDamage() {
+		if errors.Is(err, no) || strings.Contains(err.Error(), no.Error()) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,274 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"watchpost/storage/event"
+)
+
+// DefaultReserve is how many bytes a log keeps back on its disk unless told otherwise.
+const DefaultReserve = 64 << 20
+
+// Options say where a log stands and whose it is.
+type Options struct {
+	Dir          string // data directory of this log alone; made if it is missing
+	Station      string // station id
+	ReserveBytes int64  // kept back so that a full disk can be opened again, ≥ 16 MiB; 0 = DefaultReserve
+	Log          *slog.Logger
+	Now          func() time.Time // for the log's own events; nil = time.Now
+}
+
+func (o Options) complete() (Options, error) {
+	if o.ReserveBytes == 0 {
+		o.ReserveBytes = DefaultReserve
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.Dir == "":
+		return o, errors.New("event log: no directory given")
+	case o.Station == "":
+		return o, errors.New("event log: no station given")
+	case o.ReserveBytes < roomToOpen:
+		return o, fmt.Errorf("event log: a reserve of %d bytes is too small: opening a full disk takes %d", o.ReserveBytes, roomToOpen)
+	}
+	return o, nil
+}
+
+// Log is an open event log. All methods may be called from any goroutine.
+type Log struct {
+	opt   Options
+	lock  *os.File
+	db    *badger.DB
+	epoch event.Epoch
+
+	queue   chan *request
+	kick    chan struct{} // there are holes to tell
+	work    chan struct{} // Badger has work in its background
+	quit    chan struct{}
+	stopped chan struct{}
+	ends    sync.WaitGroup
+
+	// reading is held by readers while they use db, and by Close to take it away.
+	reading sync.RWMutex
+	closed  atomic.Bool
+	closing sync.Once
+	closeIs error
+
+	// The writer alone uses these after Open.
+	keeper  *headsKeeper
+	next    uint64 // the next event's seq
+	once    onceBook
+	nextWAL int
+	// walShort says that the file of the next memtable is not allocated yet.
+	walShort bool
+	refused  refusal
+	carry    *request
+
+	// mu guards the fields below.
+	mu      sync.Mutex
+	tails   [laneSlots]tail
+	cursors map[cursorName]uint64
+	holes   map[event.Lane][]span
+	untold  []hole
+	wake    chan struct{}
+	room    room
+	full    bool
+	refuses uint64
+	failure error
+}
+
+type cursorName struct {
+	centre string
+	lane   event.Lane
+}
+
+func (l *Log) badgerDir() string { return filepath.Join(l.opt.Dir, badgerName) }
+
+// Epoch names this life of the log.
+func (l *Log) Epoch() event.Epoch { return l.epoch }
+
+// Head is the seq of the last event of a lane, 0 = none.
+func (l *Log) Head(lane event.Lane) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if int(lane) >= len(l.tails) {
+		return 0
+	}
+	return l.tails[lane].seq
+}
+
+// Heads is the last seq of every lane that has events.
+func (l *Log) Heads() map[event.Lane]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := make(map[event.Lane]uint64, len(l.tails))
+	for _, lane := range event.Lanes() {
+		if n := l.tails[lane].seq; n > 0 {
+			m[lane] = n
+		}
+	}
+	return m
+}
+
+// LastSeq is the seq of the last event of all.
+func (l *Log) LastSeq() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return topSeq(l.tails)
+}
+
+func topSeq(tails [laneSlots]tail) uint64 {
+	var top uint64
+	for _, t := range tails {
+		top = max(top, t.seq)
+	}
+	return top
+}
+
+// Wake is closed at the next append. Take it before Read, wait on it after: nothing slips through between.
+func (l *Log) Wake() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wake
+}
+
+// LaneStats says what one lane holds.
+type LaneStats struct {
+	Head  uint64 // seq of the last event, 0 = none
+	Count uint64 // events
+	Bytes uint64 // of their records
+}
+
+// Stats says how the log does.
+type Stats struct {
+	Epoch       event.Epoch
+	Lanes       map[event.Lane]LaneStats // every lane
+	DiskBytes   int64                    // of Badger's tables and logs, as Badger last counted them
+	FreeBytes   int64                    // on the disk; -1 = unknown
+	ReserveHeld bool                     // false: the reserve was needed, or there is no room for it
+	Full        bool                     // the last append found no room
+	Refused     uint64                   // drafts refused for want of room since Open
+	Holes       int                      // ranges that cannot be read any more
+	Err         error                    // why the log takes no more; nil = it does
+}
+
+// Stats counts what the log holds. It reads no event.
+func (l *Log) Stats() Stats {
+	l.reading.RLock()
+	defer l.reading.RUnlock()
+	s := Stats{Epoch: l.epoch, Lanes: make(map[event.Lane]LaneStats, laneSlots), FreeBytes: -1}
+	if !l.closed.Load() {
+		tables, logs := l.db.Size()
+		s.DiskBytes = tables + logs
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, lane := range event.Lanes() {
+		t := l.tails[lane]
+		s.Lanes[lane] = LaneStats{Head: t.seq, Count: t.count, Bytes: t.bytes}
+		s.Holes += len(l.holes[lane])
+	}
+	if free, err := l.room.free(); err == nil {
+		s.FreeBytes = free
+	}
+	s.ReserveHeld, s.Full, s.Refused, s.Err = l.room.held, l.full, l.refuses, l.failure
+	return s
+}
+
+// Close ends the log: what is being written is finished, what is queued is answered ErrClosed. A second Close answers what
+// the first did.
+func (l *Log) Close() error {
+	l.closing.Do(func() {
+		close(l.quit)
+		l.ends.Wait()
+		l.reading.Lock()
+		defer l.reading.Unlock()
+		l.closed.Store(true)
+		l.closeIs = l.shut()
+	})
+	return l.closeIs
+}
+
+// shut closes the files. Badger flushes its memtable when it is closed, through a sparse map: without room for that it is
+// left as it is, which is what a kill would have left.
+func (l *Log) shut() error {
+	var errs []error
+	h := l.keeper.now
+	h.starts = 0
+	errs = append(errs, l.keeper.write(h), l.keeper.sync(), l.keeper.close())
+	free, err := l.room.free()
+	if err == nil && free < roomToMark && l.room.held {
+		errs = append(errs, l.room.give())
+		free, err = l.room.free()
+	}
+	if err != nil || free < roomToMark {
+		errs = append(errs, err, fmt.Errorf("%w: %d bytes free in %s, closing the event log takes %d: nothing is lost, but the log cannot be opened again by this process",
+			ErrDiskFull, free, l.opt.Dir, roomToMark))
+	} else {
+		errs = append(errs, l.db.Close())
+		if err := os.Remove(l.walPath(l.nextWAL)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, l.lock.Close())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("closing the event log: %w", err)
+	}
+	return nil
+}
+
+// keepRoom gives the reserve up when the disk runs full while Badger flushes and merges in the background, which goes on
+// for a while after a memtable was begun. Between two looks the disk would have to lose roomToAppend/2.
+func (l *Log) keepRoom() {
+	const (
+		look = 20 * time.Millisecond
+		busy = 10 * time.Second
+	)
+	ticker := time.NewTicker(look)
+	defer ticker.Stop()
+	until := time.Now().Add(busy)
+	for {
+		if time.Now().After(until) {
+			ticker.Stop()
+		}
+		select {
+		case <-l.quit:
+			return
+		case <-l.work:
+			until = time.Now().Add(busy)
+			ticker.Reset(look)
+		case <-ticker.C:
+			l.lendReserve()
+		}
+	}
+}
+
+func (l *Log) lendReserve() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.room.held {
+		return
+	}
+	free, err := l.room.free()
+	if err != nil || free >= roomToAppend/2 {
+		return
+	}
+	err = l.room.give()
+	l.opt.Log.LogAttrs(context.Background(), slog.LevelWarn, "event log: disk nearly full, reserve given up for what is being written",
+		slog.Int64("free", free), slog.Any("err", err))
+}

@@ -1,0 +1,304 @@
+package eventlog
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/ristretto/v2/z"
+	"golang.org/x/sys/unix"
+
+	"watchpost/storage/event"
+)
+
+const (
+	badgerName  = "events"
+	corruptName = badgerName + ".corrupt-"
+	keepCorrupt = 3  // directories set aside that are kept
+	openTries   = 10 // Badger repairs one empty file with each failing Open
+	// seqMargin is how far numbering jumps when the log ends before its heads, beyond what the heads say: the heads of a
+	// box that lost power may be old.
+	seqMargin = 4096
+)
+
+// The reasons of a log.opened event.
+const (
+	reasonNew    = "new"     // there was no log
+	reasonLost   = "lost"    // there had been one, and nothing is left of it
+	reasonBroken = "damaged" // there was one that could not be read: it was set aside
+)
+
+// Open opens the log in opt.Dir, making it if there is none. It never needs a person to repair files: what cannot be read
+// is set aside whole, and an empty log with a new epoch begins, whose first event says so. What a person has to see to
+// is answered as ErrLocked, ErrStation or ErrDiskFull, or as the system's own error (no permission, input/output error),
+// and then nothing was changed.
+func Open(opt Options) (*Log, error) {
+	opt, err := opt.complete()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening the event log: %w", err)
+	}
+	lock, err := lockDir(opt.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the event log: %w", err)
+	}
+	l := &Log{
+		opt: opt, lock: lock,
+		queue: make(chan *request, maxQueue), kick: make(chan struct{}, 1), work: make(chan struct{}, 1),
+		quit: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}),
+		room: room{dir: opt.Dir, reserve: opt.ReserveBytes},
+	}
+	if err := l.start(); err != nil {
+		if errors.Is(err, unix.ENOSPC) || strings.Contains(err.Error(), unix.ENOSPC.Error()) {
+			err = fmt.Errorf("%w: %w", ErrDiskFull, err)
+		}
+		return nil, errors.Join(fmt.Errorf("opening the event log: %w", err), l.abandon())
+	}
+	l.ends.Go(l.write)
+	l.ends.Go(l.keepRoom)
+	return l, nil
+}
+
+// abandon lets go of what a failed start had taken.
+func (l *Log) abandon() error {
+	var errs []error
+	if l.db != nil {
+		errs = append(errs, l.db.Close())
+	}
+	if l.keeper != nil {
+		errs = append(errs, l.keeper.close())
+	}
+	if free, err := l.room.free(); err == nil && free >= l.room.reserve {
+		errs = append(errs, l.room.hold())
+	}
+	return errors.Join(append(errs, l.lock.Close())...)
+}
+
+// start opens the files and reads the log's state.
+func (l *Log) start() error {
+	known, turn := readHeads(l.opt.Dir)
+	if err := l.room.give(); err != nil {
+		return err
+	}
+	if ok, err := l.room.enough(roomToOpen); err != nil {
+		return err
+	} else if !ok {
+		free, _ := l.room.free()
+		return fmt.Errorf("%w: %d bytes free in %s, opening the event log takes %d: free some space", ErrDiskFull, free, l.opt.Dir, roomToOpen)
+	}
+	known.starts = min(known.starts, math.MaxUint8-1) + 1
+	var err error
+	if l.keeper, err = keepHeads(l.opt.Dir, known, turn); err != nil {
+		return err
+	}
+	damage := l.openAndLoad(known)
+	if damage != nil {
+		if !isDamage(damage) || errors.Is(damage, ErrStation) {
+			return damage
+		}
+		if err := l.setAside(damage); err != nil {
+			return err
+		}
+		if err := l.openAndLoad(known); err != nil {
+			return err
+		}
+	}
+	if err := l.fillWAL(); err != nil {
+		return err
+	}
+	if _, err := l.growWAL(); err != nil {
+		return err
+	}
+	if l.epoch.IsZero() {
+		if err := l.begin(known, damage); err != nil {
+			return err
+		}
+	} else {
+		l.compare(known)
+	}
+	_, err = l.room.enough(roomToAppend) // takes the reserve if there is room for it
+	return err
+}
+
+// openAndLoad opens Badger and reads the log's state from it. A panic of Badger's is damage.
+func (l *Log) openAndLoad(known heads) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: badger: %v", errDamage, r)
+		}
+		if err != nil && l.db != nil {
+			err = errors.Join(err, l.closeBadger())
+		}
+	}()
+	if l.db, err = openSafe(tiny(l.badgerDir(), l.opt.Log), known.starts >= suspicious); err != nil {
+		return err
+	}
+	return l.load()
+}
+
+// closeBadger closes a Badger whose files are damaged.
+func (l *Log) closeBadger() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: badger: %v", errDamage, r)
+		}
+		l.db = nil
+	}()
+	return l.db.Close()
+}
+
+// openSafe opens Badger over what a crash may have left. An empty memtable log (created, its size not yet durable) makes
+// Badger refuse to open; it holds nothing, so it is removed.
+func openSafe(opt badger.Options, deep bool) (*badger.DB, error) {
+	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := removeEmpty(opt.Dir, "*"+walSuffix, "*.vlog"); err != nil {
+		return nil, err
+	}
+	if err := checkFiles(opt, deep); err != nil {
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		db, err := badger.Open(opt)
+		if err == nil {
+			return db, nil
+		}
+		if try == openTries || !strings.Contains(err.Error(), z.NewFile.Error()) {
+			return nil, err
+		}
+	}
+}
+
+func removeEmpty(dir string, patterns ...string) error {
+	for _, pattern := range patterns {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if fi, err := os.Stat(name); err != nil || fi.Size() > 0 {
+				continue
+			}
+			if err := os.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	return syncDir(dir)
+}
+
+// setAside moves Badger's directory out of the way, whole, and keeps the newest few of those.
+func (l *Log) setAside(cause error) error {
+	names, err := filepath.Glob(filepath.Join(l.opt.Dir, corruptName+"*"))
+	if err != nil {
+		return err
+	}
+	var ns []int
+	for _, name := range names {
+		if n, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(name), corruptName)); err == nil {
+			ns = append(ns, n)
+		}
+	}
+	slices.Sort(ns)
+	n := 1
+	if len(ns) > 0 {
+		n = ns[len(ns)-1] + 1
+	}
+	corrupt := func(n int) string { return filepath.Join(l.opt.Dir, corruptName+strconv.Itoa(n)) }
+	if err := errors.Join(os.Rename(l.badgerDir(), corrupt(n)), syncDir(l.opt.Dir)); err != nil {
+		return fmt.Errorf("setting the damaged log aside: %w", err)
+	}
+	l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: damaged, set aside whole; an empty one begins",
+		slog.String("dir", corrupt(n)), slog.Any("err", cause))
+	for len(ns) >= keepCorrupt {
+		if err := os.RemoveAll(corrupt(ns[0])); err != nil {
+			return fmt.Errorf("removing an old damaged log: %w", err)
+		}
+		ns = ns[1:]
+	}
+	return nil
+}
+
+// begin makes an empty log the first day of a new epoch.
+func (l *Log) begin(known heads, damage error) error {
+	if _, err := rand.Read(l.epoch[:]); err != nil {
+		return err
+	}
+	b := l.newBatch()
+	if _, err := b.stageOwn(openedDraft(known, damage)); err != nil {
+		return err
+	}
+	key := metaKey(metaLog)
+	b.add(key, seal(key, encodeMeta(l.opt.Station, l.epoch)))
+	if err := l.store(b.entries); err != nil {
+		return err
+	}
+	l.keeper.now = heads{epoch: l.epoch, starts: 1}
+	l.settle(b)
+	return l.keeper.sync()
+}
+
+// openedDraft is the first event of an epoch.
+func openedDraft(known heads, damage error) event.Draft {
+	reason, severity := reasonNew, event.SeverityNotice
+	if !known.epoch.IsZero() {
+		reason, severity = reasonLost, event.SeverityWarning
+	}
+	var detail string
+	if damage != nil {
+		reason, severity = reasonBroken, event.SeverityWarning
+		detail = damage.Error()
+		detail = strings.ToValidUTF8(detail[:min(len(detail), 1000)], "")
+	}
+	fields := []event.Field{event.Text(event.TagReason, reason), event.Text(event.TagDetail, detail)}
+	if !known.epoch.IsZero() {
+		fields = append(fields, event.Bytes(event.TagPrevEpoch, known.epoch[:]),
+			event.Uint(event.TagLastAlarm, known.last[event.LaneAlarm]), event.Uint(event.TagLastMain, known.last[event.LaneMain]),
+			event.Uint(event.TagLastRead, known.last[event.LaneRead]), event.Uint(event.TagLastTrace, known.last[event.LaneTrace]))
+	}
+	return event.Draft{
+		Kind: event.KindLogOpened, Qualifier: event.QualifierStatus, Source: "station", Severity: severity,
+		Body: event.NewBody(fields...),
+	}
+}
+
+// compare holds the log against its heads. A log that ends before them (a cut write-ahead log) goes on behind a gap, so
+// that no seq is given twice; what is missing in each lane is told as a hole.
+func (l *Log) compare(known heads) {
+	now := heads{epoch: l.epoch, starts: known.starts}
+	if known.epoch != l.epoch {
+		known = now
+	}
+	for lane, t := range l.tails {
+		now.last[lane] = max(known.last[lane], t.seq)
+	}
+	l.keeper.now = now
+	if now.last == lastOf(l.tails) {
+		return
+	}
+	l.next = now.seq() + seqMargin + 1
+	for _, lane := range event.Lanes() {
+		if known.last[lane] > l.tails[lane].seq {
+			l.lost(hole{lane: lane, span: span{l.tails[lane].seq + 1, l.next - 1}})
+		}
+	}
+}
+
+func lastOf(tails [laneSlots]tail) (last [laneSlots]uint64) {
+	for lane, t := range tails {
+		last[lane] = t.seq
+	}
+	return last
+}
