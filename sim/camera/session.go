@@ -96,8 +96,8 @@ func (s *session) read(ctx context.Context) error {
 		req, frame, err := readMessage(r)
 		switch {
 		case errors.Is(err, errMalformed):
-			bad := reply{status: statusBadRequest}
-			return errors.Join(err, s.answer(ctx, &bad, true))
+			s.cam.opts.Log.Warn("client speaks no RTSP", logRemote, s.conn.RemoteAddr().String(), logError, err)
+			return s.answer(ctx, &reply{status: statusBadRequest}, true)
 		case err != nil:
 			return err
 		case frame != nil:
@@ -108,12 +108,8 @@ func (s *session) read(ctx context.Context) error {
 		}
 		answer := s.handle(req)
 		over := req.method == "TEARDOWN" && answer.status == statusOK
-		if err := s.answer(ctx, answer, over); err != nil {
+		if err := s.answer(ctx, answer, over); err != nil || over {
 			return err
-		}
-		if over {
-			<-ctx.Done()
-			return nil
 		}
 		if req.method == "PLAY" && answer.status == statusOK {
 			s.playing = true
@@ -122,7 +118,8 @@ func (s *session) read(ctx context.Context) error {
 	}
 }
 
-// answer queues a reply; last ends the session behind it.
+// answer queues a reply. The last one ends the session: the writer closes the
+// connection behind it.
 func (s *session) answer(ctx context.Context, p *reply, last bool) error {
 	messages := []outgoing{{answer: p.bytes()}}
 	if last {
