@@ -1,25 +1,205 @@
 // An alarm panel tells its alarms to a receiver in SIA DC-09 frames over TCP or UDP, and repeats each until it is acknowledged.
+//
+// The codec ([Cut], [Parse], [Frame.Open], [AppendACK] and its siblings) is pure; the [Receiver] is the driver around it.
+// Its answers:
+//
+//	wrong CRC, length or grammar                                    silence
+//	encrypted, and its time out of the window                       NAK, with our clock
+//	unknown account; wrong key or none; plain where there is a key  DUH, and an event panel.refused once per interval
+//	events that the sink did not store                              silence: the panel repeats the frame
+//	events stored, supervision, a repeat of either                  ACK
+//
+// A repeat makes no second event: each event carries a Once key of sequence, time and content, by which the log knows it,
+// also after a restart. A panel that stamps no time and numbers all frames 0000 gives nothing to know a repeat by; its
+// frames are all taken as new. The key is looked up among the source's last few, so the same content under the same
+// number is a new event again when the panel's numbers have wrapped round.
+//
+// A panel that writes its CRC as two bytes gets it back so (as ioBroker.sia answers Lupusec panels).
+//
+// DC-09 has no authentication: encrypted frames can be bent, and replayed within the window. Listen on the loopback or
+// the panel's own wire only.
 package dc09
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"watchpost/drivers"
+	"watchpost/storage/event"
 )
 
-// Receiver listens for panels.
+// Receiver takes the frames of panels, and answers each when its events are stored.
 type Receiver struct {
-	o Options
+	o        Options
+	accounts map[string]*account // by id in capitals
+	order    []*account
+	refused  *ledger
+	nudge    chan struct{} // a supervised panel spoke that was not up
+
+	bad     atomic.Uint64 // frames of wrong CRC, length or grammar
+	answers atomic.Uint64 // ACK, NAK, DUH and RSP received
+	dropped atomic.Uint64 // datagrams and connections over a limit
 }
 
+// account is a panel at work.
+type account struct {
+	Account
+	source string
+
+	mu    sync.Mutex // guards the fields below
+	heard time.Time  // of the last frame that was believed; zero: none yet
+	link  string     // as told: linkUnknown, linkUp, linkLost
+	since time.Time  // of link
+}
+
+var (
+	_ drivers.Driver      = (*Receiver)(nil)
+	_ drivers.Prober      = (*Receiver)(nil)
+	_ drivers.Snapshotter = (*Receiver)(nil)
+)
+
 // New checks the options; it does not listen yet.
-func New(o Options) (*Receiver, error) { return &Receiver{o: o}, nil }
+func New(o Options) (*Receiver, error) {
+	o.defaults()
+	for _, a := range []string{o.TCP, o.UDP} {
+		if _, _, err := net.SplitHostPort(a); a != "" && err != nil {
+			return nil, fmt.Errorf("panel receiver: address %q: want host:port, such as 127.0.0.1:9999: %w", a, err)
+		}
+	}
+	if o.TCP == "" && o.UDP == "" {
+		return nil, errors.New("panel receiver: neither a TCP nor a UDP address to listen on")
+	}
+	r := &Receiver{o: o, accounts: map[string]*account{}, refused: newLedger(), nudge: make(chan struct{}, 1)}
+	for _, a := range o.Accounts {
+		id := strings.ToUpper(a.ID)
+		switch {
+		case len(id) < 3 || len(id) > 16 || !isHex(id):
+			return nil, fmt.Errorf("panel account %q: want 3 to 16 hex digits", a.ID)
+		case r.accounts[id] != nil:
+			return nil, fmt.Errorf("panel account %s is given twice", id)
+		case a.Supervision < 0:
+			return nil, fmt.Errorf("panel account %s: supervision %s is negative", id, a.Supervision)
+		}
+		for zone, name := range a.Zones {
+			if name == "" || len(name) > event.MaxName {
+				return nil, fmt.Errorf("panel account %s, zone %s: a zone name has 1 to %d bytes", id, zone, event.MaxName)
+			}
+		}
+		a.ID = id
+		r.accounts[id] = &account{Account: a, source: "dc09/" + id, link: linkUnknown, since: o.Now()}
+		r.order = append(r.order, r.accounts[id])
+	}
+	return r, nil
+}
+
+func (o *Options) defaults() {
+	o.Behind = cmp.Or(o.Behind, 40*time.Second)
+	o.Ahead = cmp.Or(o.Ahead, 20*time.Second)
+	o.Connections = cmp.Or(o.Connections, 256)
+	o.Rate = cmp.Or(o.Rate, 1000)
+	o.Idle = cmp.Or(o.Idle, 5*time.Minute)
+	o.TellEvery = cmp.Or(o.TellEvery, time.Minute)
+	if o.Listening == nil {
+		o.Listening = func(net.Addr) {}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+}
 
 // String names the driver as logs do.
-func (r *Receiver) String() string { return "dc09 receiver" }
+func (r *Receiver) String() string {
+	where := []string{}
+	if r.o.TCP != "" {
+		where = append(where, "tcp "+r.o.TCP)
+	}
+	if r.o.UDP != "" {
+		where = append(where, "udp "+r.o.UDP)
+	}
+	return "dc09 receiver on " + strings.Join(where, ", ")
+}
 
-// Run serves panels until ctx ends.
-func (r *Receiver) Run(ctx context.Context, _ drivers.Sink) error { <-ctx.Done(); return nil }
+// Probe tries whether the addresses can be listened on.
+func (r *Receiver) Probe(ctx context.Context) drivers.Outcome {
+	var lc net.ListenConfig
+	if r.o.TCP != "" {
+		l, err := lc.Listen(ctx, "tcp", r.o.TCP)
+		if err != nil {
+			return drivers.Failed(cannotListen("tcp", r.o.TCP, err).Error())
+		}
+		_ = l.Close()
+	}
+	if r.o.UDP != "" {
+		c, err := lc.ListenPacket(ctx, "udp", r.o.UDP)
+		if err != nil {
+			return drivers.Failed(cannotListen("udp", r.o.UDP, err).Error())
+		}
+		_ = c.Close()
+	}
+	return drivers.Ready()
+}
 
-// Snapshot is the link of each account.
-func (r *Receiver) Snapshot() []drivers.Reading { return nil }
+func cannotListen(network, address string, err error) error {
+	return fmt.Errorf("listening for panels on %s %s: %w: stop the program that has the port, or name another one", network, address, err)
+}
+
+// Run serves panels until ctx ends. An address that cannot be listened on is logged and tried again.
+func (r *Receiver) Run(ctx context.Context, sink drivers.Sink) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if r.o.TCP != "" {
+		group.Go(func() error { return r.keepListening(ctx, "tcp", r.o.TCP, func() error { return r.serveTCP(ctx, sink) }) })
+	}
+	if r.o.UDP != "" {
+		group.Go(func() error { return r.keepListening(ctx, "udp", r.o.UDP, func() error { return r.serveUDP(ctx, sink) }) })
+	}
+	group.Go(func() error { return r.superviseLinks(ctx, sink) })
+	group.Go(func() error { return r.tellRefusals(ctx, sink) })
+	return group.Wait()
+}
+
+// keepListening calls serve again, with growing pauses, whenever it fails.
+func (r *Receiver) keepListening(ctx context.Context, network, address string, serve func() error) error {
+	const longest = 5 * time.Second
+	for pause, told := 100*time.Millisecond, ""; ; pause = min(2*pause, longest) {
+		err := serve()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if s := err.Error(); s != told {
+			told = s
+			r.o.Log.Error("panels cannot reach this station", "error", cannotListen(network, address, err))
+		}
+		if !sleep(ctx, pause) {
+			return nil
+		}
+	}
+}
+
+// sleep waits; false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,121 @@
+package dc09
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"watchpost/storage/event"
+)
+
+// maxZone is how much of a panel's zone number goes into a name.
+const maxZone = 32
+
+// drafts are the events of a frame, in its order.
+func (a *account) drafts(f *Frame) []event.Draft {
+	if len(f.Reports) == 0 {
+		return nil
+	}
+	once, kernel := onceKey(f), monotonic()
+	drafts := make([]event.Draft, 0, len(f.Reports))
+	for i, r := range f.Reports {
+		m := mean(r)
+		d := event.Draft{
+			KernelNS: kernel, Kind: event.KindPanelEvent, Qualifier: m.qualifier, Source: a.source, Severity: m.Severity,
+			Body: a.body(f, r, m),
+		}
+		if !m.User {
+			d.Zone = a.zone(r.Zone)
+		}
+		if once != "" {
+			d.Once = once + "/" + strconv.Itoa(i)
+		}
+		drafts = append(drafts, d)
+	}
+	return drafts
+}
+
+// zone is the station's name for a zone of the panel.
+func (a *account) zone(panel string) string {
+	if panel == "" {
+		return ""
+	}
+	if name, ok := a.Zones[panel]; ok {
+		return name
+	}
+	return a.ID + "/" + panel[:min(len(panel), maxZone)]
+}
+
+func (a *account) body(f *Frame, r Report, m meaning) event.Body {
+	detail, user := m.Text, r.User
+	switch {
+	case m.User:
+		user = r.Zone
+	case r.Zone != "":
+		detail += ", zone " + r.Zone
+	}
+	if r.Clock != "" {
+		detail += ", at " + r.Clock
+	}
+	fields := []event.Field{
+		event.Text(event.TagFormat, r.Format), event.Text(event.TagCode, r.Code), event.Text(event.TagDetail, detail),
+		event.Text(event.TagAccount, a.ID), event.Text(event.TagArea, r.Area), event.Text(event.TagUser, user),
+		event.Text(event.TagPeripheral, r.Peripheral), event.Text(event.TagText, utf8Text(r.Text)),
+		event.Text(event.TagPanelSeq, f.Seq), event.Text(event.TagReceiver, f.Receiver.Text), event.Text(event.TagLine, f.Line.Text),
+	}
+	if f.Encrypted {
+		fields = append(fields, event.Uint(event.TagEncrypted, 1))
+	}
+	if !f.Time.IsZero() {
+		fields = append(fields, event.Int(event.TagPanelTime, f.Time.UnixNano()))
+	}
+	if in := f.AccountInData; in.Set && !strings.EqualFold(in.Text, a.ID) {
+		fields = append(fields, event.Text(event.TagAccountInData, utf8Text(in.Text)))
+	}
+	for _, x := range f.Extended {
+		if !strings.HasPrefix(x, "K") { // a key never goes anywhere
+			fields = append(fields, event.Text(event.TagExtra, utf8Text(x)))
+		}
+	}
+	return event.NewBody(fields...)
+}
+
+// onceKey is what a repeat of the frame has in common with it: the number, the time and the content. The pad of an
+// encrypted frame may differ. "" when the frame has neither time nor number.
+func onceKey(f *Frame) string {
+	if f.Stamp == "" && f.Seq == "0000" {
+		return ""
+	}
+	h := sha256.New()
+	for _, s := range append([]string{f.ID, f.Data}, f.Extended...) {
+		h.Write([]byte(s))
+		h.Write([]byte{'\r'}) // stands in no part of a frame
+	}
+	sum := h.Sum(make([]byte, 0, sha256.Size))
+	return f.Seq + f.Stamp + "/" + hex.EncodeToString(sum[:8])
+}
+
+// utf8Text is text as a panel sends it: UTF-8, or else one byte a character.
+func utf8Text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	r := make([]rune, 0, len(s))
+	for _, c := range []byte(s) {
+		r = append(r, rune(c))
+	}
+	return string(r)
+}
+
+// monotonic is the kernel's clock since boot, in nanoseconds; 0 if it cannot be read.
+func monotonic() int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0
+	}
+	return t.Nano()
+}

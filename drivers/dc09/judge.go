@@ -1,0 +1,83 @@
+package dc09
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"watchpost/drivers"
+)
+
+// hear reads one frame; false: it is not to be believed, and gets no answer.
+func (r *Receiver) hear(wire []byte, remote string) (Frame, bool) {
+	f, err := Parse(wire, r.overCR)
+	if err != nil {
+		if r.bad.Add(1) == 1 {
+			r.o.Log.Warn("panel frame is wrong and gets no answer; from here on these are counted", "remote", remote, "error", err)
+		}
+		return Frame{}, false
+	}
+	if f.Answer() {
+		r.answers.Add(1)
+		return Frame{}, false
+	}
+	return f, true
+}
+
+func (r *Receiver) overCR(id string) bool {
+	a := r.accounts[strings.ToUpper(id)]
+	return a != nil && a.CRCOverCR
+}
+
+// judge decides on a frame without waiting for anything. If the account is nil the answer is final; else the frame is
+// believed and open, and gets its ACK when its events are stored.
+func (r *Receiver) judge(f *Frame, remote string) (a *account, answer []byte) {
+	id := f.Account.Text
+	if !f.Account.Set {
+		id = f.AccountInData.Text // some panels name themselves in the data only
+	}
+	a = r.accounts[strings.ToUpper(id)]
+	switch {
+	case a == nil:
+		r.refused.note("", id, refusedUnknown, remote)
+		return nil, AppendDUH(nil, f)
+	case f.Encrypted && a.Key == nil:
+		r.refused.note(a.ID, a.ID, refusedNoKey, remote)
+		return nil, AppendDUH(nil, f)
+	case !f.Encrypted && a.Key != nil:
+		r.refused.note(a.ID, a.ID, refusedPlain, remote)
+		return nil, AppendDUH(nil, f)
+	case !f.Encrypted:
+		return a, nil
+	}
+	if err := f.Open(a.Key); err != nil {
+		r.refused.note(a.ID, a.ID, refusedKey, remote)
+		return nil, AppendDUH(nil, f)
+	}
+	now := r.o.Now()
+	if age := now.Sub(f.Time); f.Time.IsZero() || age > r.o.Behind || age < -r.o.Ahead {
+		r.refused.note(a.ID, a.ID, refusedClock, remote)
+		return nil, AppendNAK(nil, f, now)
+	}
+	return a, nil
+}
+
+// settle stores the events of a frame that judge believed, in order, and gives the ACK; nil if one is not stored. The
+// panel's repeat then meets those that were, each of which the log knows by its Once key.
+func (r *Receiver) settle(ctx context.Context, sink drivers.Sink, a *account, f *Frame) []byte {
+	r.alive(a)
+	for _, d := range a.drafts(f) {
+		if err := sink(ctx, d); err != nil {
+			if ctx.Err() == nil {
+				r.o.Log.Error("panel event is not stored, so the panel gets no answer", "account", a.ID, "seq", f.Seq, "error", err)
+			}
+			return nil
+		}
+	}
+	answer, err := AppendACK(nil, f, a.Key, r.o.Now(), r.o.Rand)
+	if err != nil {
+		r.o.Log.Error("panel event is stored but cannot be acknowledged", "account", a.ID, "error", fmt.Errorf("account %s: %w", a.ID, err))
+		return nil
+	}
+	return answer
+}
