@@ -23,7 +23,8 @@
 //
 // kernel_ns is CLOCK_MONOTONIC of the box's kernel at the edge, in nanoseconds. seq counts all edges of the box and line_seq
 // those of one line, both from 1 since the box started, whoever watches; so a jump in line_seq is a count of lost edges. In
-// "ok watch" kernel_ns is the time of the line's last edge, or of the answer if it has had none.
+// "ok watch" kernel_ns is the time of the line's last edge, or of the box's start if it has had none. A line may be asked for
+// again at any time: the station does so with each ping, so that also an edge lost with none after it comes to light.
 //
 // The station pings every 5 s and takes three pings without any word from the box for a dead wire. A side that
 // receives a line it cannot read drops the connection.

@@ -104,7 +104,7 @@ func (m *machine) change(e bus.Edge, next string) fact {
 	if next == stateActive {
 		f.qualifier, f.severity = event.QualifierNew, m.cfg.Severity
 	}
-	if e.LineSeq > 0 {
+	if e.KernelNS > 0 {
 		f.once = strconv.FormatUint(e.LineSeq, 10) + "/" + strconv.FormatInt(e.KernelNS, 10)
 	}
 	m.told = next

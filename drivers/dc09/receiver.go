@@ -164,10 +164,14 @@ func cannotListen(network, address string, err error) error {
 func (r *Receiver) Run(ctx context.Context, sink drivers.Sink) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if r.o.TCP != "" {
-		group.Go(func() error { return r.keepListening(ctx, "tcp", r.o.TCP, func() error { return r.serveTCP(ctx, sink) }) })
+		group.Go(func() error {
+			return r.keepListening(ctx, "tcp", r.o.TCP, func() error { return r.serveTCP(ctx, sink) })
+		})
 	}
 	if r.o.UDP != "" {
-		group.Go(func() error { return r.keepListening(ctx, "udp", r.o.UDP, func() error { return r.serveUDP(ctx, sink) }) })
+		group.Go(func() error {
+			return r.keepListening(ctx, "udp", r.o.UDP, func() error { return r.serveUDP(ctx, sink) })
+		})
 	}
 	group.Go(func() error { return r.superviseLinks(ctx, sink) })
 	group.Go(func() error { return r.tellRefusals(ctx, sink) })
@@ -178,9 +182,13 @@ func (r *Receiver) Run(ctx context.Context, sink drivers.Sink) error {
 func (r *Receiver) keepListening(ctx context.Context, network, address string, serve func() error) error {
 	const longest = 5 * time.Second
 	for pause, told := 100*time.Millisecond, ""; ; pause = min(2*pause, longest) {
+		begun := time.Now()
 		err := serve()
 		if ctx.Err() != nil {
 			return nil
+		}
+		if time.Since(begun) > longest { // it listened well for a while
+			pause, told = 100*time.Millisecond, ""
 		}
 		if s := err.Error(); s != told {
 			told = s

@@ -16,7 +16,6 @@ type heard struct {
 	counted bool   // lineSeq is known from some session
 	lineSeq uint64 // of the last word
 	spoke   bool   // has spoken in this session
-	refused bool   // the box will not watch it; asked again at every ping
 	missing bool   // told as missing
 }
 
@@ -70,7 +69,7 @@ func (w *watch) session(ctx context.Context, up *bool) error {
 	*up = true
 	w.box.o.Log.Info("I/O box found", "socket", w.box.o.Socket)
 	for _, l := range w.lines {
-		l.spoke, l.refused = false, false
+		l.spoke = false
 		if err := w.ask(wire, l); err != nil {
 			return err
 		}
@@ -109,16 +108,15 @@ func (w *watch) listen(ctx context.Context, wire *wire) error {
 	}
 }
 
-// ping asks for a sign of life, and again for the lines that the box has refused.
+// ping asks for a sign of life, and again for every line: the answer brings to light an edge that was lost with none after
+// it, and a line that the box refused may be there by now.
 func (w *watch) ping(wire *wire) error {
 	if err := wire.send(time.Now().Add(w.box.o.Ping), "ping"); err != nil {
 		return err
 	}
 	for _, l := range w.lines {
-		if l.refused {
-			if err := w.ask(wire, l); err != nil {
-				return err
-			}
+		if err := w.ask(wire, l); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -138,11 +136,9 @@ func (w *watch) take(ctx context.Context, m message) error {
 		return fmt.Errorf("%w: line %s is not watched", errProtocol, m.line)
 	}
 	if m.kind == kindRefused {
-		l.refused = true
 		return w.tellMissing(ctx, l, m.text)
 	}
-	l.refused = false
-	if l.spoke && m.lineSeq <= l.lineSeq {
+	if l.spoke && !l.missing && m.lineSeq <= l.lineSeq {
 		return nil // known already: the answer to a watch may cross an edge
 	}
 	e := bus.Edge{Line: m.line, Quality: bus.Present, Level: m.level, KernelNS: m.kernelNS, LineSeq: m.lineSeq, Lost: l.lost(m)}
