@@ -112,7 +112,7 @@ type Rule struct {
 type Viewings struct {
 	Max         int           `yaml:"max"`
 	MaxDuration time.Duration `yaml:"max_duration"`
-	Address     string        `yaml:"address"`
+	Port        int           `yaml:"port"` // UDP; 0 = a free one for each viewing
 	Loopback    bool          `yaml:"loopback"`
 }
 

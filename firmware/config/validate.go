@@ -18,7 +18,7 @@ func defaults() *Config {
 	return &Config{
 		Data:     "data",
 		Log:      Log{Reserve: 64 << 20},
-		Viewings: Viewings{Max: 8, MaxDuration: 30 * time.Minute, Address: "0.0.0.0:0"},
+		Viewings: Viewings{Max: 8, MaxDuration: 30 * time.Minute},
 	}
 }
 
@@ -112,7 +112,9 @@ func (c *Config) validate(s *sheet) {
 		s.add("viewings.max", "%d is outside 0 to 256", c.Viewings.Max)
 	}
 	s.between("viewings.max_duration", c.Viewings.MaxDuration, time.Minute, 24*time.Hour)
-	s.hostPort("viewings.address", c.Viewings.Address)
+	if c.Viewings.Port < 0 || c.Viewings.Port > 65535 {
+		s.add("viewings.port", "%d is outside 0 to 65535", c.Viewings.Port)
+	}
 }
 
 func (c *Config) validateZones(s *sheet, cameras []string) {

@@ -64,7 +64,8 @@ type Viewing struct {
 	ID      string    `json:"id"`
 	Camera  string    `json:"camera"`
 	Who     string    `json:"who"`
-	Purpose string    `json:"purpose"`
+	Role    string    `json:"role"`
+	State   string    `json:"state"` // opening, connecting, live, waiting for the camera
 	Since   time.Time `json:"since"`
 	Packets uint64    `json:"packets"`
 }

@@ -1,0 +1,151 @@
+package station
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"watchpost/firmware/config"
+	"watchpost/firmware/status"
+	"watchpost/firmware/supervise"
+	"watchpost/storage/event"
+	"watchpost/storage/eventlog"
+	"watchpost/uplink/command"
+	"watchpost/uplink/mqtt"
+	"watchpost/uplink/outbox"
+	"watchpost/uplink/topic"
+)
+
+// centre is the station's side of one centre: its outbox, its link and its command desk.
+type centre struct {
+	config  config.Centre
+	in      *intake
+	log     *slog.Logger
+	outbox  *outbox.Outbox
+	session *mqtt.Session
+	desk    *command.Desk
+	changes chan mqtt.Change
+
+	mu    sync.Mutex // guards the fields below
+	up    bool
+	since time.Time
+	why   string
+}
+
+// changesKept is how many link changes may wait for the log's disk before the oldest news is given up.
+const changesKept = 64
+
+func newCentre(c config.Centre, addr topic.Address, log *eventlog.Log, in *intake, viewings *viewings,
+	present func(*centre) topic.State, out *slog.Logger) (*centre, error) {
+	x := &centre{config: c, in: in, log: out.With("centre", c.ID), changes: make(chan mqtt.Change, changesKept), since: in.clock.now(), why: "not connected yet"}
+	var lanes []event.Lane
+	for _, name := range c.Lanes {
+		lane, err := event.ParseLane(name)
+		if err != nil {
+			return nil, fmt.Errorf("centre %s: %w", c.ID, err)
+		}
+		lanes = append(lanes, lane)
+	}
+	var err error
+	x.outbox, err = outbox.New(outbox.Options{
+		Log: log, Centre: c.ID, Address: addr, Report: x.report,
+		Settings: outbox.Settings{Lanes: lanes, Window: c.Window},
+	})
+	if err != nil {
+		return nil, err
+	}
+	x.session, err = mqtt.New(mqtt.Options{
+		Centre: c.ID, Broker: c.Broker, Address: addr, Files: mqtt.Files{CA: c.CA, Cert: c.Certificate, Key: c.Key},
+		State:   func() topic.State { return present(x) },
+		Serve:   func(ctx context.Context, l *mqtt.Link) error { return x.outbox.Run(ctx, l) },
+		Command: func(ctx context.Context, payload []byte) { x.desk.Handle(ctx, payload) },
+		Changed: x.changed, Logger: out,
+	})
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := command.NewVerifier(addr, ed25519.PublicKey(c.CommandKey))
+	if err != nil {
+		return nil, fmt.Errorf("centre %s: %w", c.ID, err)
+	}
+	x.desk, err = command.NewDesk(command.Options{
+		Centre: c.ID, Verifier: verifier, Replier: x.session, Receipt: x.outbox.Receipt, Audit: in.store, Logger: out,
+		Synced:   func() bool { return in.clock.quality() == event.ClockSynced },
+		Handlers: viewings.handlers(c.ID),
+	})
+	return x, err
+}
+
+// tasks are the goroutines of this centre.
+func (x *centre) tasks() []supervise.Task {
+	return []supervise.Task{
+		{Name: "commands of " + x.config.ID, Run: x.desk.Run},
+		{Name: "news of the link to " + x.config.ID, Run: x.tellChanges},
+		{Name: "link to " + x.config.ID, Run: x.session.Run},
+	}
+}
+
+func (x *centre) report(r outbox.Report) {
+	if r.Kind == outbox.ReportResumed {
+		x.log.Info("receipts come again", "lane", r.Lane)
+		return
+	}
+	x.log.Warn("outbox", "lane", r.Lane, "from", r.From, "upto", r.Upto, "count", r.Count, "says", r.Text)
+}
+
+// changed takes news of the link; the event of it is written by tellChanges, since this must not wait for a disk.
+func (x *centre) changed(c mqtt.Change) {
+	x.mu.Lock()
+	x.up, x.since, x.why = c.Up, x.in.clock.now(), ""
+	if c.Err != nil {
+		x.why = c.Err.Error()
+	}
+	x.mu.Unlock()
+	select {
+	case x.changes <- c:
+	default:
+		x.log.Warn("a change of the link could not be kept as an event: the log is behind")
+	}
+}
+
+func (x *centre) tellChanges(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case c := <-x.changes:
+			d := event.Draft{
+				Kind: event.KindCentreLink, Qualifier: event.QualifierRestore, Source: "centre/" + x.config.ID, Severity: event.SeverityNotice,
+				Body: event.NewBody(event.Text(event.TagCentre, x.config.ID), event.Uint(event.TagDuration, uint64(c.After))),
+			}
+			if !c.Up {
+				d.Qualifier, d.Severity = event.QualifierNew, event.SeverityWarning
+				d.Body = event.NewBody(append(d.Body, event.Text(event.TagReason, c.Fault.String()), event.Text(event.TagDetail, errText(c.Err)))...)
+			}
+			if err := x.in.store(ctx, d); err != nil && !errors.Is(err, context.Canceled) {
+				x.log.Warn("a change of the link is not kept as an event", "err", err)
+			}
+		}
+	}
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func (x *centre) status() status.Centre {
+	receipts := map[string]uint64{}
+	for lane, upto := range x.outbox.Stored() {
+		receipts[lane.String()] = upto
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return status.Centre{ID: x.config.ID, Online: x.up, Since: x.since, Reason: x.why, Receipts: receipts}
+}

@@ -1,0 +1,70 @@
+package station
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"watchpost/drivers/camera"
+	"watchpost/drivers/dc09"
+	"watchpost/firmware/config"
+)
+
+func newCamera(c config.Camera, log *slog.Logger, now func() time.Time) (*camera.Camera, error) {
+	return camera.New(camera.Options{
+		ID: c.ID, URL: c.URL, User: c.User, Password: c.Password, Always: c.Pull == "always", Linger: c.Linger,
+		Log: log.With("camera", c.ID), Now: now,
+	})
+}
+
+// wirePanels makes the receiver for alarm panels.
+func (s *Station) wirePanels(o Options) error {
+	var accounts []dc09.Account
+	for _, a := range s.config.Panels.Accounts {
+		key, err := panelKey(a)
+		if err != nil {
+			return fmt.Errorf("account %s: %w", a.ID, err)
+		}
+		accounts = append(accounts, dc09.Account{ID: a.ID, Key: key, CRCOverCR: a.CRCOverCR, Supervision: a.Supervision})
+	}
+	receiver, err := dc09.New(dc09.Options{
+		TCP: s.config.Panels.Listen, UDP: s.config.Panels.Listen, Accounts: accounts, Log: s.log.With("driver", "dc09"), Now: o.Now,
+		Listening: func(a net.Addr) {
+			s.log.Info("listening for panels", "network", a.Network(), "address", a.String())
+			if o.Listening != nil {
+				o.Listening(a.Network(), a.String())
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.receivers = append(s.receivers, receiver)
+	return nil
+}
+
+func panelKey(a config.Account) (*dc09.Key, error) {
+	switch {
+	case a.KeyHex != "":
+		return dc09.KeyHex(a.KeyHex)
+	case a.KeyASCII != "":
+		return dc09.KeyASCII(a.KeyASCII)
+	}
+	return nil, nil
+}
+
+// errNoCamera is what a viewing of a camera that is not there gets.
+var errNoCamera = errors.New("this station has no such camera")
+
+// leaseCamera asks for the pictures of the camera that a command names.
+func (s *Station) leaseCamera(id, profile string) (*camera.Lease, error) {
+	for _, c := range s.cameras {
+		if c.String() == "camera/"+id && cmp.Or(profile, c.Profile()) == c.Profile() {
+			return c.Acquire(), nil
+		}
+	}
+	return nil, fmt.Errorf("camera %q, profile %q: %w", id, profile, errNoCamera)
+}

@@ -1,0 +1,52 @@
+package station
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"watchpost/firmware/status"
+)
+
+// door is the local door: how the station is, told over a Unix socket that only its owner may open.
+type door struct {
+	path   string
+	status func() status.Status
+}
+
+func (d door) run(ctx context.Context) error {
+	if err := os.Remove(d.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("clearing the local door: %w", err)
+	}
+	// Made under another name and renamed once its mode is right: nobody else gets a foot in between.
+	listener, err := net.Listen("unix", d.path+".new")
+	if err != nil {
+		return fmt.Errorf("opening the local door: %w", err)
+	}
+	defer func() { _ = os.Remove(d.path) }()
+	if err := errors.Join(os.Chmod(d.path+".new", 0o600), os.Rename(d.path+".new", d.path)); err != nil {
+		return errors.Join(fmt.Errorf("opening the local door: %w", err), listener.Close())
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+status.Path, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		_ = enc.Encode(d.status()) // the technician hung up
+	})
+	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("local door: %w", err)
+	}
+	return nil
+}
+
+func doorPath(data string) string { return filepath.Join(data, status.Socket) }

@@ -1,0 +1,90 @@
+package station
+
+import (
+	"watchpost/drivers"
+	"watchpost/firmware/status"
+	"watchpost/uplink/topic"
+)
+
+// readings are what drivers can say of their inputs now, by the input's name.
+func readings[D drivers.Snapshotter](list []D) map[string]drivers.Reading {
+	now := map[string]drivers.Reading{}
+	for _, d := range list {
+		for _, r := range d.Snapshot() {
+			now[r.Name] = r
+		}
+	}
+	return now
+}
+
+// present is what one centre is told of the station's present: the truth of this moment, whatever the backlog.
+func (s *Station) present(x *centre) topic.State {
+	stats := s.events.Stats()
+	st := topic.State{
+		Name: s.config.Station.Name, Started: s.started, Version: s.version, Epoch: s.events.Epoch(),
+		Heads: s.events.Heads(), Stored: x.outbox.Stored(), Full: stats.Full,
+		Gauges: map[string]float64{
+			"disk_free_bytes": float64(stats.FreeBytes), "log_bytes": float64(stats.DiskBytes),
+			"log_refused_count": float64(stats.Refused), "clock_synced": boolGauge(s.clock.quality().String() == "synced"),
+		},
+	}
+	zones, panels, cameras := readings(s.contacts), readings(s.receivers), readings(s.cameras)
+	for _, z := range s.config.Zones {
+		r := zones[z.ID]
+		st.Zones = append(st.Zones, topic.ZoneState{ID: z.ID, Name: z.Name, State: orUnknown(r.State), Since: r.Since, Camera: z.Camera})
+	}
+	for _, a := range s.config.Panels.Accounts {
+		r := panels[a.ID]
+		st.Panels = append(st.Panels, topic.PanelState{Account: a.ID, Name: a.Name, State: orUnknown(r.State), Since: r.Since, Camera: a.Camera})
+	}
+	for _, c := range s.config.Cameras {
+		r := cameras[c.ID]
+		st.Cameras = append(st.Cameras, topic.CameraState{ID: c.ID, Name: c.Name, State: orUnknown(r.State), Since: r.Since, Reason: r.Text})
+	}
+	return st
+}
+
+// orUnknown keeps a state that nobody told from looking like a good one.
+func orUnknown(state string) string {
+	if state == "" {
+		return "unknown"
+	}
+	return state
+}
+
+func boolGauge(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// status is how the station is, for the technician at the local door.
+func (s *Station) status() status.Status {
+	stats := s.events.Stats()
+	st := status.Status{
+		Station: s.config.Station.ID, Jurisdiction: s.config.Station.Jurisdiction, Name: s.config.Station.Name,
+		Version: s.version, Started: s.started, At: s.clock.now().UTC(), Clock: s.clock.quality().String(),
+		Log: status.Log{
+			Epoch: s.events.Epoch().String(), Heads: map[string]uint64{}, Full: stats.Full, Refused: stats.Refused,
+			Bytes: stats.DiskBytes, Free: stats.FreeBytes,
+		},
+		Viewings: s.viewings.status(), Faults: s.sup.Faults(),
+	}
+	for lane, head := range s.events.Heads() {
+		st.Log.Heads[lane.String()] = head
+	}
+	for _, d := range s.drivers() {
+		driver := status.Driver{Name: d.String()}
+		if shot, ok := d.(drivers.Snapshotter); ok {
+			for _, r := range shot.Snapshot() {
+				driver.Readings = append(driver.Readings, status.Reading{Name: r.Name, State: r.State, Text: r.Text, Since: r.Since})
+			}
+		}
+		st.Drivers = append(st.Drivers, driver)
+	}
+	for _, x := range s.centres {
+		st.Centres = append(st.Centres, x.status())
+	}
+	return st
+}

@@ -1,0 +1,215 @@
+// A station is the whole of it: what the village's inputs, panels and cameras tell is put on disk, then told to each
+// centre, and what a centre may ask for is done.
+//
+// This is the one package that sees drivers, storage and uplink together; all wiring is here and is read top to bottom
+// in New. Two stations run in one process without sharing a variable.
+package station
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"watchpost/drivers"
+	"watchpost/drivers/bus"
+	"watchpost/drivers/camera"
+	"watchpost/drivers/contact"
+	"watchpost/drivers/dc09"
+	"watchpost/drivers/linesock"
+	"watchpost/firmware/config"
+	"watchpost/firmware/supervise"
+	"watchpost/storage/event"
+	"watchpost/storage/eventlog"
+	"watchpost/uplink/topic"
+)
+
+// stopGrace is how long each task may take to stop.
+const stopGrace = 5 * time.Second
+
+// Buses are back ends for boards beyond the built-in ones, by the name that a configuration gives them.
+type Buses map[string]func(config.Board, *slog.Logger) (bus.Lines, error)
+
+// Options are what a station is made of.
+type Options struct {
+	Config  *config.Config
+	Edition Edition
+	Log     *slog.Logger
+	Now     func() time.Time // nil = time.Now
+	// Listening, if set, is told each address that the panel receiver listens on.
+	Listening func(network, address string)
+}
+
+// Station is one running station. Make it with New and run it once.
+type Station struct {
+	config  *config.Config
+	version string
+	log     *slog.Logger
+	clock   clock
+	started time.Time
+	events  *eventlog.Log
+	in      *intake
+
+	contacts  []*contact.Driver // one a board
+	receivers []*dc09.Receiver  // none or one
+	cameras   []*camera.Camera
+
+	viewings *viewings
+	centres  []*centre
+	sup      *supervise.Supervisor
+}
+
+// New opens the station's log and wires its parts. What fails here no waiting mends: a data directory in use, a wrong
+// certificate path, an address that is taken.
+func New(o Options) (_ *Station, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	boot, err := bootID()
+	if err != nil {
+		return nil, err
+	}
+	s := &Station{config: o.Config, version: o.Edition.Version, log: o.Log, clock: clock{o.Now, clockQuality, boot}, started: o.Now().UTC()}
+	s.events, err = eventlog.Open(eventlog.Options{
+		Dir: o.Config.Data, Station: o.Config.Station.ID, ReserveBytes: int64(o.Config.Log.Reserve), Log: o.Log, Now: o.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.events.Close())
+		}
+	}()
+	s.in = &intake{clock: s.clock, log: s.events}
+	if err := s.wireDrivers(o); err != nil {
+		return nil, err
+	}
+	if err := s.wireUplink(); err != nil {
+		return nil, err
+	}
+	s.sup = supervise.New(o.Log, s.tasks()...)
+	return s, nil
+}
+
+// wireDrivers makes what the station feels and sees with, from its configuration.
+func (s *Station) wireDrivers(o Options) error {
+	for _, b := range s.config.Boards {
+		lines, err := openBoard(b, o)
+		if err != nil {
+			return fmt.Errorf("board %s: %w", b.ID, err)
+		}
+		contacts, err := contact.New(contact.Options{Lines: lines, Contacts: s.contactsOf(b.ID), Log: s.log.With("board", b.ID), Now: o.Now})
+		if err != nil {
+			return fmt.Errorf("board %s: %w", b.ID, err)
+		}
+		s.contacts = append(s.contacts, contacts)
+	}
+	if s.config.Panels.Listen != "" {
+		if err := s.wirePanels(o); err != nil {
+			return fmt.Errorf("panels: %w", err)
+		}
+	}
+	for _, c := range s.config.Cameras {
+		cam, err := newCamera(c, s.log, o.Now)
+		if err != nil {
+			return fmt.Errorf("camera %s: %w", c.ID, err)
+		}
+		s.cameras = append(s.cameras, cam)
+	}
+	return nil
+}
+
+// drivers are all that the station feels and sees with.
+func (s *Station) drivers() []drivers.Driver {
+	var all []drivers.Driver
+	for _, d := range s.contacts {
+		all = append(all, d)
+	}
+	for _, d := range s.receivers {
+		all = append(all, d)
+	}
+	for _, d := range s.cameras {
+		all = append(all, d)
+	}
+	return all
+}
+
+func openBoard(b config.Board, o Options) (bus.Lines, error) {
+	if open, ok := o.Edition.Buses[b.Backend]; ok {
+		return open(b, o.Log)
+	}
+	return linesock.New(linesock.Options{Socket: b.Socket, Log: o.Log.With("board", b.ID)})
+}
+
+func (s *Station) contactsOf(board string) []contact.Config {
+	var list []contact.Config
+	for _, z := range s.config.Zones {
+		if z.Board != board {
+			continue
+		}
+		severity, _ := event.ParseSeverity(z.Severity) // config has checked the word
+		list = append(list, contact.Config{
+			Zone: z.ID, Line: z.Line, NormallyClosed: z.Rest == "closed", Debounce: z.Debounce, Severity: severity,
+		})
+	}
+	return list
+}
+
+// address names this station on the wire.
+func (s *Station) address() topic.Address {
+	return topic.Address{Jurisdiction: s.config.Station.Jurisdiction, Station: s.config.Station.ID}
+}
+
+// wireUplink makes what crosses the wide area: viewings, and one outbox, link and command desk for each centre.
+func (s *Station) wireUplink() (err error) {
+	if s.viewings, err = newViewings(s); err != nil {
+		return err
+	}
+	for _, c := range s.config.Centres {
+		x, err := newCentre(c, s.address(), s.events, s.in, s.viewings, s.present, s.log)
+		if err != nil {
+			return err
+		}
+		s.centres = append(s.centres, x)
+	}
+	return nil
+}
+
+// tasks are all goroutines of the station, in the order of their start; they stop in reverse, so that what tells the
+// centres goes last and what hears the world goes first.
+func (s *Station) tasks() []supervise.Task {
+	list := []supervise.Task{{Name: "local door", Run: door{doorPath(s.config.Data), s.status}.run}}
+	for _, c := range s.centres {
+		list = append(list, c.tasks()...)
+	}
+	list = append(list, supervise.Task{Name: "viewings", Run: s.viewings.run})
+	for _, d := range s.drivers() {
+		list = append(list, supervise.Task{Name: d.String(), Run: func(ctx context.Context) error { return d.Run(ctx, s.in.store) }})
+	}
+	return list
+}
+
+// Run tells that the station has started, and works until ctx ends. Then it stops in good order and closes the log.
+func (s *Station) Run(ctx context.Context) error {
+	s.tell(ctx, event.KindStationStarted, event.QualifierNew)
+	s.log.Info("station is up", "station", s.config.Station.ID, "version", s.version, "epoch", s.events.Epoch(),
+		"drivers", len(s.drivers()), "centres", len(s.centres))
+	err := s.sup.Run(ctx, stopGrace)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	defer cancel()
+	s.tell(last, event.KindStationStopped, event.QualifierRestore)
+	return errors.Join(err, s.events.Close())
+}
+
+// tell keeps an event of the station itself; that it could not is no reason to stop.
+func (s *Station) tell(ctx context.Context, k event.Kind, q event.Qualifier) {
+	err := s.in.store(ctx, event.Draft{
+		Kind: k, Qualifier: q, Source: sourceStation, Severity: event.SeverityNotice,
+		Body: event.NewBody(event.Text(event.TagVersion, s.version)),
+	})
+	if err != nil {
+		s.log.Error("an event of the station itself is not stored", "kind", k, "err", err)
+	}
+}
