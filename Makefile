@@ -1,0 +1,119 @@
+# Watchpost: one command for each thing that a developer does. Nothing here is needed to build the code
+# (`go build ./...` is enough); it fixes the flags, the order and the time that each stage may take.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# The same flags for everything, so that tests and programs share one build cache.
+export CGO_ENABLED := 0
+export GOFLAGS     := -trimpath -buildvcs=false $(filter-out -trimpath -buildvcs=%,$(GOFLAGS))
+
+BUILD   := $(CURDIR)/.build
+VERSION := $(or $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null),unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# A station is amd64, arm64 or armv7; the centre and the developer's command run on servers and laptops.
+STATION := ./firmware/watchpostd
+SERVERS := ./tools/dispatch ./tools/simctl
+NATIVE  := linux-$(shell go env GOARCH)
+
+env_linux-amd64 := GOARCH=amd64
+env_linux-arm64 := GOARCH=arm64
+env_linux-armv7 := GOARCH=arm GOARM=7
+
+programs_linux-amd64 := $(STATION) $(SERVERS)
+programs_linux-arm64 := $(STATION) $(SERVERS)
+programs_linux-armv7 := $(STATION)
+
+# sim/e2e runs the built programs and tools/lint reads the sources: each is a stage of its own.
+UNIT = $$(go list ./... | grep -v -e /sim/e2e -e /tools/lint)
+
+# How long `make fuzz` stays with each target, and what `make fuzz-short` spends on all of them, in seconds.
+FUZZTIME   ?= 1h
+FUZZBUDGET ?= 220
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: ## three stations, a centre and an alarm with video, in one browser page
+	@go run ./tools/simctl demo
+
+.PHONY: test
+test: ## everything that must pass, with the time of each stage (README's test command)
+	@.ci/stages deps+build-native+lint:300 unit:360 e2e:420 faults:420 fuzz-short:240
+
+.PHONY: unit
+unit: ## tests of all packages
+	@.ci/gotest unit -timeout 6m $(UNIT)
+
+.PHONY: race
+race: ## the unit tests under the race detector (the only use of a C compiler)
+	@CGO_ENABLED=1 .ci/gotest race -race -timeout 10m $(UNIT)
+
+.PHONY: e2e
+e2e: build-native ## sim/e2e against the built programs: browsers, brokers, cameras
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest e2e -count=1 -timeout 10m -skip '^Test(Fault|Bench|Screenshots)' ./sim/e2e
+
+.PHONY: faults
+faults: build-native ## sim/e2e when things are wrong: kill -9, full disks, dead wires (TestFault…)
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest faults -count=1 -timeout 10m -run '^TestFault' ./sim/e2e
+
+.PHONY: lint
+lint: ## the repository's rules, the house in numbers, and go vet
+	@.ci/gotest lint -count=1 ./tools/lint; status=$$?; \
+		sed -n '/the house in numbers/,/^--- /{/^ *[a-z]/p}' $(BUILD)/logs/lint.log; \
+		go vet ./... && exit $$status
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (1h)
+	@.ci/fuzz each $(FUZZTIME)
+
+.PHONY: fuzz-short
+fuzz-short: ## all fuzz targets within FUZZBUDGET seconds (220), building included
+	@.ci/fuzz all $(FUZZBUDGET)
+
+# A figure is one line: figure NAME VALUE UNIT goal GOAL ok|short. Falling short is told, not punished;
+# a figure that could not be measured fails the target.
+.PHONY: bench
+bench: ## every bench-… target: figures against their goals, and micro-benchmarks
+	@$(MAKE) --keep-going $(sort $(shell sed -n 's/^\(bench-[a-z0-9-]*\):.*/\1/p' Makefile))
+
+.PHONY: bench-first-light
+bench-first-light: build-native ## figures of the whole path (TestBench… of sim/e2e)
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures first-light -timeout 20m -run '^TestBench' ./sim/e2e
+
+.PHONY: bench-sizes
+bench-sizes: build ## sizes of the programs; 16.5 MB is what all parts of a station weigh when linked together
+	@cd $(BUILD) && stat -c '%s %n' linux-*/* | awk '{ mb = $$1 / 1e6; goal = /watchpostd/ ? 16.5 : 40; \
+		printf "figure size/%s %.1f MB goal %s %s\n", $$2, mb, goal, mb <= goal ? "ok" : "short" }'
+
+.PHONY: bench-micro
+bench-micro: ## Go benchmarks of all packages, briefly
+	@go test -run '^$$' -bench . -benchmem -benchtime 200ms $(UNIT) | grep -v -e '^PASS' -e 'no test files' -e '^ok '
+
+.PHONY: build
+build: $(addprefix build-,linux-amd64 linux-arm64 linux-armv7) ## the programs for all targets, into .build/<os>-<arch>/
+
+.PHONY: build-native
+build-native: build-$(NATIVE) ## the programs for this machine
+
+build-linux-%:
+	@mkdir -p $(BUILD)/linux-$*
+	@echo "building for linux-$*: $(notdir $(programs_linux-$*)) $(VERSION)"
+	@GOOS=linux $(env_linux-$*) go build -ldflags '$(LDFLAGS)' -o $(BUILD)/linux-$*/ $(programs_linux-$*)
+	@cd $(BUILD) && stat -c '%s %n' linux-$*/* | awk '{ printf "  %6.1f MB  %s\n", $$1/1e6, $$2 }'
+
+.PHONY: deps
+deps: ## install the Debian packages that tests need, and say why
+	@.ci/deps
+
+.PHONY: screenshots
+screenshots: build-native ## take the README's pictures again, into .readme/ (TestScreenshots… of sim/e2e)
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) WATCHPOST_SCREENSHOTS=$(CURDIR)/.readme .ci/gotest screenshots -count=1 -timeout 10m -run '^TestScreenshots' ./sim/e2e
+
+.PHONY: clean
+clean: ## remove .build/
+	@rm -rf $(BUILD)
