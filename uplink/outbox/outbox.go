@@ -29,11 +29,11 @@ type Log interface {
 	Epoch() event.Epoch
 	// Read answers up to n events of a lane after a seq, in order.
 	Read(lane event.Lane, after uint64, n int) ([]event.Event, error)
-	// Cursor is the seq up to which a reader has a receipt for a lane; 0 = none.
-	Cursor(reader string, lane event.Lane) (uint64, error)
-	// SetCursor makes Cursor durable.
-	SetCursor(reader string, lane event.Lane, upto uint64) error
-	// Wake is closed at the next append after the call.
+	// Cursor is the seq up to which a centre has given a receipt for a lane; 0 = none.
+	Cursor(centre string, lane event.Lane) (uint64, error)
+	// SetCursor makes a receipt durable.
+	SetCursor(centre string, lane event.Lane, upto uint64) error
+	// Wake is closed at the next append. Taken before Read and waited on after it, it misses nothing.
 	Wake() <-chan struct{}
 }
 
@@ -53,7 +53,7 @@ type Publisher interface {
 // Options is what an outbox needs to know. Log, Centre and Address must be given; the rest has defaults.
 type Options struct {
 	Log      Log
-	Centre   string        // the centre's id; the log's reader is "centre/" + Centre
+	Centre   string        // the centre's id
 	Address  topic.Address // the station's
 	Settings Settings
 	// Report is told of what a person should know: refused receipts and stalls. It must not block. nil = nobody.
@@ -61,12 +61,11 @@ type Options struct {
 	Now    func() time.Time // nil = time.Now
 }
 
-// Outbox drains one log to one centre. Make it with New; Receipt and Stored may be called at any time.
+// Outbox drains one log to one centre. Receipt and Stored may be called at any time, from any goroutine.
 type Outbox struct {
-	o      Options
-	reader string
-	poke   chan struct{} // the core changed from outside the sender
-	save   chan struct{} // a receipt moved
+	o    Options
+	poke chan struct{} // the core changed from outside the sender
+	save chan struct{} // a receipt moved
 
 	mu   sync.Mutex // guards the field below
 	core *Core
@@ -86,11 +85,11 @@ func New(o Options) (*Outbox, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	b := &Outbox{o: o, reader: "centre/" + o.Centre, poke: make(chan struct{}, 1), save: make(chan struct{}, 1)}
+	b := &Outbox{o: o, poke: make(chan struct{}, 1), save: make(chan struct{}, 1)}
 	at := map[event.Lane]Resume{}
 	heads, _ := o.Log.(Header)
 	for _, lane := range event.Lanes() {
-		receipt, err := o.Log.Cursor(b.reader, lane)
+		receipt, err := o.Log.Cursor(o.Centre, lane)
 		if err != nil {
 			return nil, fmt.Errorf("outbox of %s: cursor of lane %s: %w", o.Centre, lane, err)
 		}
@@ -254,7 +253,7 @@ func (b *Outbox) saveCursors(ctx context.Context) error {
 		moved := b.core.TakeCursors()
 		b.mu.Unlock()
 		for _, c := range moved {
-			if err := b.o.Log.SetCursor(b.reader, c.Lane, c.Upto); err != nil {
+			if err := b.o.Log.SetCursor(b.o.Centre, c.Lane, c.Upto); err != nil {
 				b.o.Report(Report{Kind: ReportCursor, Lane: c.Lane, Upto: c.Upto, Count: 1,
 					Text: fmt.Sprintf("the receipt of lane %s up to %d is not on disk: %v: after a restart its events are sent again", c.Lane, c.Upto, err)})
 			}

@@ -1,0 +1,646 @@
+package outbox
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"watchpost/storage/event"
+	"watchpost/uplink/topic"
+)
+
+const stationID = "cs-baishi-caoping"
+
+func epoch() event.Epoch { return event.Epoch{1, 2, 3, 4, 5, 6, 7, 8} }
+
+// book is a log in memory: one line of seqs over four lanes.
+type book struct {
+	seq   uint64
+	lanes map[event.Lane][]event.Event
+}
+
+func newBook() *book { return &book{lanes: map[event.Lane][]event.Event{}} }
+
+func (b *book) add(lane event.Lane, text string) event.Event {
+	b.seq++
+	d := event.Draft{
+		At: time.Unix(1_800_000_000, int64(b.seq)), Kind: event.KindZoneChanged, Qualifier: event.QualifierNew,
+		Source: "line/door", Severity: event.SeverityNotice, Body: event.NewBody(event.Text(event.TagText, text)),
+	}
+	e := d.Event(stationID, epoch(), b.seq)
+	e.Lane = lane
+	b.lanes[lane] = append(b.lanes[lane], e)
+	return e
+}
+
+func (b *book) read(lane event.Lane, after uint64, n int) []event.Event {
+	all := b.lanes[lane]
+	i, _ := slices.BinarySearchFunc(all, after+1, func(e event.Event, seq uint64) int { return int(int64(e.Seq) - int64(seq)) })
+	return slices.Clone(all[i:min(len(all), i+n)])
+}
+
+func (b *book) head(lane event.Lane) uint64 {
+	if all := b.lanes[lane]; len(all) > 0 {
+		return all[len(all)-1].Seq
+	}
+	return 0
+}
+
+func items(events []event.Event) []Item {
+	list := make([]Item, len(events))
+	for i, e := range events {
+		record, err := event.AppendRecord(nil, e)
+		if err != nil {
+			panic(err)
+		}
+		list[i] = Item{Event: e, Size: len(record)}
+	}
+	return list
+}
+
+// feed answers what the core wants from the book.
+func (b *book) feed(c *Core) {
+	for {
+		lane, after, n, ok := c.Want()
+		if !ok {
+			return
+		}
+		c.Offer(lane, after, items(b.read(lane, after, n)), n)
+	}
+}
+
+// next feeds the core and takes one frame.
+func (b *book) next(c *Core) (Send, bool) {
+	b.feed(c)
+	return c.Next()
+}
+
+// drain takes every frame that the core would send now.
+func (b *book) drain(c *Core) []Send {
+	var list []Send
+	for s, ok := b.next(c); ok; s, ok = b.next(c) {
+		list = append(list, s)
+	}
+	return list
+}
+
+func receipt(lane event.Lane, upto uint64) topic.Receipt {
+	return topic.Receipt{Station: stationID, Epoch: epoch(), Lane: lane, Upto: upto}
+}
+
+func show(list []Send) string {
+	var parts []string
+	for _, s := range list {
+		history := ""
+		if s.Frame.Historical {
+			history = "h"
+		}
+		parts = append(parts, fmt.Sprintf("%s:%d<%d-%d%s", s.Frame.Lane, s.Frame.Prev, s.Frame.Events[0].Seq, s.Frame.Last(), history))
+	}
+	return strings.Join(parts, " ")
+}
+
+func expect(t *testing.T, got []Send, want string) {
+	t.Helper()
+	if show(got) != want {
+		t.Fatalf("got  %s\nwant %s", show(got), want)
+	}
+}
+
+// now counts seconds from a fixed day.
+func now(s int) time.Time { return time.Unix(1_800_000_000+int64(s), 0) }
+
+func TestAlarmsGoFirstAndABacklogInBatches(t *testing.T) {
+	b := newBook()
+	for i := range 100 {
+		b.add(event.LaneTrace, "t")
+		if i < 3 {
+			b.add(event.LaneMain, "m")
+		}
+	}
+	b.add(event.LaneAlarm, "a")
+	b.add(event.LaneAlarm, "a")
+	c := NewCore(Settings{}, epoch(), nil)
+	expect(t, b.drain(c), "") // no link yet
+	c.LinkUp()
+	expect(t, b.drain(c), "alarm:0<104-105h main:0<2-6h trace:0<1-67h trace:67<68-103h")
+	b.add(event.LaneMain, "live")
+	expect(t, b.drain(c), "") // nobody said that the log grew
+	c.Woken()
+	expect(t, b.drain(c), "main:6<106-106")
+	b.add(event.LaneTrace, "live")
+	b.add(event.LaneAlarm, "live")
+	b.add(event.LaneAlarm, "live")
+	c.Woken()
+	expect(t, b.drain(c), "alarm:105<108-108 alarm:108<109-109 trace:103<107-107")
+}
+
+func TestFramesAreBoundedByBytes(t *testing.T) {
+	b := newBook()
+	for range 10 {
+		b.add(event.LaneMain, strings.Repeat("x", 900))
+	}
+	c := NewCore(Settings{FrameBytes: 3000, FrameEvents: 5}, epoch(), nil)
+	c.LinkUp()
+	expect(t, b.drain(c), "main:0<1-3h main:3<4-6h main:6<7-9h main:9<10-10h")
+	b = newBook()
+	b.add(event.LaneMain, strings.Repeat("x", 9000))
+	c = NewCore(Settings{FrameBytes: 3000}, epoch(), nil)
+	c.LinkUp()
+	expect(t, b.drain(c), "main:0<1-1h") // larger than the bound alone: it goes alone
+}
+
+func TestTheWindowKeepsRoomForAlarms(t *testing.T) {
+	b := newBook()
+	for range 100 {
+		b.add(event.LaneMain, "m")
+	}
+	c := NewCore(Settings{Window: 8, FrameEvents: 2}, epoch(), nil)
+	c.LinkUp()
+	sent := b.drain(c)
+	if len(sent) != 7 {
+		t.Fatalf("%d frames of the main lane in a window of 8", len(sent))
+	}
+	b.add(event.LaneAlarm, "a")
+	b.add(event.LaneAlarm, "a")
+	c.Woken()
+	expect(t, b.drain(c), "alarm:0<101-101")
+	c.Acked(now(0), sent[3].ID) // acknowledged out of order: room is room
+	c.Acked(now(0), sent[3].ID) // and only once
+	c.Acked(now(0), 99999)
+	expect(t, b.drain(c), "alarm:101<102-102")
+	c.Acked(now(0), sent[0].ID)
+	expect(t, b.drain(c), "")
+	c.Acked(now(0), sent[1].ID)
+	expect(t, b.drain(c), "main:14<15-16h")
+}
+
+func TestOnlyAReceiptMovesTheCursor(t *testing.T) {
+	b := newBook()
+	for range 6 {
+		b.add(event.LaneMain, "m")
+	}
+	c := NewCore(Settings{FrameEvents: 2}, epoch(), map[event.Lane]Resume{event.LaneMain: {Receipt: 1}})
+	c.LinkUp()
+	sent := b.drain(c)
+	expect(t, sent, "main:1<2-3h main:3<4-5h main:5<6-6h")
+	for _, s := range sent {
+		c.Acked(now(0), s.ID)
+	}
+	if got := c.TakeCursors(); got != nil {
+		t.Fatalf("acknowledgements moved the cursor: %v", got)
+	}
+	if err := c.Receipt(now(1), receipt(event.LaneMain, 4)); err != nil { // in the middle of a frame
+		t.Fatal(err)
+	}
+	if err := c.Receipt(now(1), receipt(event.LaneMain, 3)); err != nil { // an old one, late
+		t.Fatal(err)
+	}
+	if got := c.TakeCursors(); len(got) != 1 || got[0] != (Cursor{event.LaneMain, 4}) || c.TakeCursors() != nil {
+		t.Fatalf("cursors %v", got)
+	}
+	c.LinkDown()
+	expect(t, b.drain(c), "")
+	c.LinkUp()
+	expect(t, b.drain(c), "main:4<5-6h")
+	if got := c.Stored()[event.LaneMain]; got != 4 {
+		t.Fatalf("stored %d", got)
+	}
+}
+
+func TestReceiptsThatCannotBeTrue(t *testing.T) {
+	b := newBook()
+	for range 3 {
+		b.add(event.LaneMain, "m")
+	}
+	c := NewCore(Settings{Lanes: []event.Lane{event.LaneAlarm, event.LaneMain}}, epoch(), map[event.Lane]Resume{event.LaneMain: {Head: 2}})
+	c.LinkUp()
+	other := receipt(event.LaneMain, 1)
+	other.Epoch = event.Epoch{9}
+	for want, r := range map[string]topic.Receipt{
+		"another life of this log": other, "nothing beyond 2": receipt(event.LaneMain, 3), "is not sent": receipt(event.LaneTrace, 1),
+		"no lane": receipt(event.Lane(9), 1),
+	} {
+		if err := c.Receipt(now(0), r); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	if err := c.Receipt(now(0), receipt(event.LaneMain, 2)); err != nil { // an earlier run sent it
+		t.Errorf("for what an earlier run sent: %v", err)
+	}
+	expect(t, b.drain(c), "main:2<3-3h")
+	reports := c.TakeReports()
+	if len(reports) != 3 || reports[0].Kind != ReportRefused || c.TakeReports() != nil {
+		t.Fatalf("reports %+v", reports)
+	}
+	if _, ok := c.Stored()[event.LaneTrace]; ok {
+		t.Fatal("a lane that is not sent has a receipt")
+	}
+}
+
+func TestARefusalThatGoesOnIsReportedLessAndLess(t *testing.T) {
+	c := NewCore(Settings{}, epoch(), nil)
+	for range 100 {
+		if err := c.Receipt(now(0), receipt(event.LaneMain, 5)); err == nil {
+			t.Fatal("believed")
+		}
+	}
+	var counts []int
+	for _, r := range c.TakeReports() {
+		counts = append(counts, r.Count)
+	}
+	if !slices.Equal(counts, []int{1, 2, 4, 8, 16, 32, 64}) {
+		t.Fatalf("reported at %v", counts)
+	}
+}
+
+// A broker that acknowledges and drops shows as a missing receipt: the lane is sent again, one event at a time so that it
+// costs little, and goes back to full speed with the first receipt.
+func TestAStalledLaneIsSentAgain(t *testing.T) {
+	b := newBook()
+	for range 200 {
+		b.add(event.LaneMain, "m")
+	}
+	c := NewCore(Settings{}, epoch(), nil)
+	c.LinkUp()
+	sent := b.drain(c)
+	for _, s := range sent[:3] {
+		c.Acked(now(0), s.ID)
+	}
+	if d := c.Deadline(); !d.Equal(now(30)) {
+		t.Fatalf("deadline %s", d)
+	}
+	c.Tick(now(29))
+	expect(t, b.drain(c), "")
+	c.Tick(now(30))
+	reports := c.TakeReports()
+	if len(reports) != 1 || reports[0].Kind != ReportStalled || reports[0].From != 1 || reports[0].Upto != 192 {
+		t.Fatalf("reports %+v", reports)
+	}
+	again := b.drain(c)
+	expect(t, again, "main:0<1-1h")
+	c.Acked(now(31), sent[3].ID) // of the sending that was given up
+	if d := c.Deadline(); !d.IsZero() {
+		t.Fatalf("an old acknowledgement counts: %s", d)
+	}
+	for i := range 7 {
+		c.Acked(now(40+30*i), again[0].ID)
+		c.Tick(now(70 + 30*i))
+		again = b.drain(c)
+		expect(t, again, "main:0<1-1h")
+	}
+	if reports = c.TakeReports(); len(reports) != 3 {
+		t.Fatalf("%d reports of eight stalls, want those at 2, 4 and 8", len(reports))
+	}
+	if err := c.Receipt(now(400), receipt(event.LaneMain, 1)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, b.drain(c), "main:1<2-65h main:65<66-129h main:129<130-193h main:193<194-200h")
+	if reports = c.TakeReports(); len(reports) != 1 || reports[0].Kind != ReportResumed {
+		t.Fatalf("reports %+v", reports)
+	}
+}
+
+func TestALaneDoesNotRunAwayFromItsReceipt(t *testing.T) {
+	b := newBook()
+	for range 50 {
+		b.add(event.LaneTrace, "t")
+	}
+	c := NewCore(Settings{Ahead: 20, FrameEvents: 8}, epoch(), nil)
+	c.LinkUp()
+	sent := b.drain(c)
+	expect(t, sent, "trace:0<1-8h trace:8<9-16h trace:16<17-20h")
+	for _, s := range sent {
+		c.Acked(now(0), s.ID)
+	}
+	expect(t, b.drain(c), "")
+	b.add(event.LaneAlarm, "a")
+	c.Woken()
+	expect(t, b.drain(c), "alarm:0<51-51") // another lane goes on
+	if err := c.Receipt(now(1), receipt(event.LaneTrace, 16)); err != nil {
+		t.Fatal(err)
+	}
+	if d := c.Deadline(); !d.Equal(now(31)) {
+		t.Fatalf("progress begins a new wait: %s", d)
+	}
+	expect(t, b.drain(c), "trace:20<21-28h trace:28<29-36h")
+}
+
+// What was evicted or filtered out leaves no false gap: prev is the seq that the centre has, not the one before.
+func TestAnEvictedRangeLeavesNoGap(t *testing.T) {
+	b := newBook()
+	for range 10 {
+		b.add(event.LaneTrace, "t")
+	}
+	b.lanes[event.LaneTrace] = b.lanes[event.LaneTrace][6:]
+	c := NewCore(Settings{}, epoch(), map[event.Lane]Resume{event.LaneTrace: {Receipt: 2}})
+	c.LinkUp()
+	expect(t, b.drain(c), "trace:2<7-10h")
+}
+
+// An answer from before a rewind must not be taken for one after it: that would be a hole.
+func TestAStaleAnswerIsDropped(t *testing.T) {
+	b := newBook()
+	for range 3 {
+		b.add(event.LaneMain, "m")
+	}
+	c := NewCore(Settings{}, epoch(), nil)
+	c.LinkUp()
+	b.drain(c)
+	b.add(event.LaneMain, "m")
+	c.Woken()
+	lane, after, n, ok := c.Want()
+	for ; lane != event.LaneMain; lane, after, n, ok = c.Want() {
+		c.Offer(lane, after, nil, n)
+	}
+	if !ok || after != 3 {
+		t.Fatalf("wants after %d", after)
+	}
+	c.LinkDown()
+	c.LinkUp()
+	c.Offer(lane, after, items(b.read(lane, after, n)), n)
+	expect(t, b.drain(c), "main:0<1-4h")
+	if _, _, _, ok := c.Want(); ok {
+		t.Fatal("wants more of an empty log")
+	}
+}
+
+func TestSettingsAreBounded(t *testing.T) {
+	s := Settings{Window: 10_000, FrameEvents: 10_000, FrameBytes: 1 << 30}.withDefaults()
+	if s.Window != MaxWindow || s.FrameEvents != topic.MaxFrameEvents || s.FrameBytes > topic.MaxPayload || len(s.Lanes) != 4 || s.StallAfter != 30*time.Second {
+		t.Fatalf("%+v", s)
+	}
+}
+
+// model is a centre behind a broker that loses, delays, doubles and reorders, and a station that restarts.
+type model struct {
+	t        *rapid.T
+	settings Settings
+	book     *book
+	core     *Core
+	clock    time.Time
+	durable  map[event.Lane]uint64   // the station's disk
+	air      []Send                  // published on this link; neither acknowledged nor delivered yet
+	unacked  []uint64                // delivered or dropped, not acknowledged yet
+	heads    map[event.Lane]uint64   // the centre's
+	store    map[event.Lane][]uint64 // the centre's
+	late     []topic.Receipt         // receipts on their way
+	up       bool
+}
+
+func newModel(t *rapid.T) *model {
+	m := &model{
+		t: t, book: newBook(), clock: now(0), durable: map[event.Lane]uint64{}, heads: map[event.Lane]uint64{}, store: map[event.Lane][]uint64{},
+		settings: Settings{
+			Window: rapid.IntRange(1, 12).Draw(t, "window"), Ahead: rapid.IntRange(1, 40).Draw(t, "ahead"),
+			FrameEvents: rapid.IntRange(1, 8).Draw(t, "frame events"), StallAfter: 30 * time.Second,
+		},
+	}
+	m.restart()
+	return m
+}
+
+func (m *model) restart() {
+	at := map[event.Lane]Resume{}
+	for _, lane := range event.Lanes() {
+		at[lane] = Resume{Receipt: m.durable[lane], Head: m.book.head(lane)}
+	}
+	m.core, m.up, m.air, m.unacked = NewCore(m.settings, epoch(), at), false, nil, nil
+}
+
+func (m *model) link(up bool) {
+	m.up, m.air, m.unacked = up, nil, nil
+	if up {
+		m.core.LinkUp()
+	} else {
+		m.core.LinkDown()
+	}
+}
+
+// publish lets the core send up to n frames and checks each.
+func (m *model) publish(n int) {
+	for range n {
+		s, ok := m.book.next(m.core)
+		if !ok {
+			return
+		}
+		if !m.up {
+			m.t.Fatal("published without a link")
+		}
+		if _, err := topic.AppendFrame(nil, s.Frame); err != nil {
+			m.t.Fatalf("a frame that cannot be sent: %v", err)
+		}
+		m.air = append(m.air, s)
+		if waiting := len(m.air) + len(m.unacked); waiting > m.settings.Window {
+			m.t.Fatalf("%d messages in a window of %d", waiting, m.settings.Window)
+		}
+	}
+}
+
+// deliver is the centre's side: the chain rule, then a receipt.
+func (m *model) deliver(f topic.Frame) {
+	v, fresh := topic.Accept(m.heads[f.Lane], f)
+	if v == topic.VerdictStore {
+		for _, e := range fresh {
+			m.store[f.Lane] = append(m.store[f.Lane], e.Seq)
+		}
+		m.heads[f.Lane] = f.Last()
+	}
+	m.late = append(m.late, receipt(f.Lane, m.heads[f.Lane]))
+}
+
+func (m *model) tell(r topic.Receipt) {
+	if err := m.core.Receipt(m.clock, r); err != nil {
+		m.t.Fatalf("a true receipt was refused: %v", err)
+	}
+	if stored := m.core.Stored()[r.Lane]; stored > m.heads[r.Lane] {
+		m.t.Fatalf("receipt of lane %s at %d, the centre has %d", r.Lane, stored, m.heads[r.Lane])
+	}
+}
+
+func (m *model) save() {
+	for _, c := range m.core.TakeCursors() {
+		if c.Upto <= m.durable[c.Lane] || c.Upto > m.heads[c.Lane] {
+			m.t.Fatalf("cursor of %s from %d to %d, the centre has %d", c.Lane, m.durable[c.Lane], c.Upto, m.heads[c.Lane])
+		}
+		m.durable[c.Lane] = c.Upto
+	}
+}
+
+func (m *model) tick(d time.Duration) {
+	m.clock = m.clock.Add(d)
+	m.core.Tick(m.clock)
+}
+
+func take[T any](t *rapid.T, list *[]T, name string) T {
+	i := rapid.IntRange(0, len(*list)-1).Draw(t, name)
+	v := (*list)[i]
+	*list = slices.Delete(*list, i, i+1)
+	return v
+}
+
+func (m *model) step() {
+	t := m.t
+	switch rapid.SampledFrom([]string{
+		"append", "append", "publish", "publish", "publish", "deliver", "deliver", "ack", "ack", "drop", "double",
+		"receipt", "receipt", "lose receipt", "tick", "save", "link", "restart",
+	}).Draw(t, "step") {
+	case "append":
+		lanes := event.Lanes()
+		for range rapid.IntRange(1, 10).Draw(t, "n") {
+			m.book.add(rapid.SampledFrom(lanes[:]).Draw(t, "lane"), "x")
+		}
+		m.core.Woken()
+	case "publish":
+		m.publish(rapid.IntRange(1, 10).Draw(t, "frames"))
+	case "deliver": // in any order, acknowledged later
+		if len(m.air) > 0 {
+			s := take(t, &m.air, "which")
+			m.deliver(s.Frame)
+			m.unacked = append(m.unacked, s.ID)
+		}
+	case "drop": // and acknowledge all the same
+		if len(m.air) > 0 {
+			m.unacked = append(m.unacked, take(t, &m.air, "which").ID)
+		}
+	case "double":
+		if len(m.air) > 0 {
+			m.deliver(m.air[0].Frame)
+		}
+	case "ack":
+		if len(m.unacked) > 0 {
+			m.core.Acked(m.clock, take(t, &m.unacked, "which"))
+		}
+	case "receipt":
+		if len(m.late) > 0 {
+			m.tell(take(t, &m.late, "which"))
+		}
+	case "lose receipt":
+		if len(m.late) > 0 {
+			take(t, &m.late, "which")
+		}
+	case "tick":
+		m.tick(time.Duration(rapid.IntRange(1, 40).Draw(t, "s")) * time.Second)
+	case "save":
+		m.save()
+	case "link":
+		m.link(!m.up)
+	case "restart":
+		m.restart()
+	}
+}
+
+// fair lets everything work until nothing is left to send.
+func (m *model) fair() {
+	m.link(true)
+	for round := 0; ; round++ {
+		if round > 10_000 {
+			m.t.Fatalf("no end: heads %v", m.heads)
+		}
+		m.publish(1 << 20)
+		if len(m.air) == 0 {
+			break
+		}
+		for _, s := range m.air {
+			m.deliver(s.Frame)
+			m.core.Acked(m.clock, s.ID)
+		}
+		m.air = nil
+		for _, r := range m.late {
+			m.tell(r)
+		}
+		m.late = nil
+		m.save()
+	}
+}
+
+// Whatever happened, once things work again every event is at the centre exactly once and in order.
+func TestEveryEventArrivesOnceAndInOrder(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newModel(rt)
+		for range rapid.IntRange(0, 150).Draw(rt, "steps") {
+			m.step()
+		}
+		m.fair()
+		for _, lane := range event.Lanes() {
+			var want []uint64
+			for _, e := range m.book.lanes[lane] {
+				want = append(want, e.Seq)
+			}
+			if !slices.Equal(m.store[lane], want) {
+				rt.Fatalf("lane %s: the centre has %v, the log %v", lane, m.store[lane], want)
+			}
+			if m.durable[lane] != m.book.head(lane) {
+				rt.Fatalf("lane %s: cursor %d of %d", lane, m.durable[lane], m.book.head(lane))
+			}
+		}
+		if !m.core.Deadline().IsZero() {
+			rt.Fatal("something is still waited for")
+		}
+	})
+}
+
+// A fair link after a stall needs no new link: acknowledged and dropped frames come again by the deadline alone.
+func TestAStallHealsWithoutANewLink(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newModel(rt)
+		m.link(true)
+		for range rapid.IntRange(1, 60).Draw(rt, "events") {
+			lanes := event.Lanes()
+			m.book.add(rapid.SampledFrom(lanes[:]).Draw(rt, "lane"), "x")
+		}
+		m.core.Woken()
+		for round := range 2000 {
+			m.publish(1 << 20)
+			for _, s := range m.air {
+				if round > 20 || rapid.Bool().Draw(rt, "arrives") {
+					m.deliver(s.Frame)
+				}
+				m.core.Acked(m.clock, s.ID)
+			}
+			m.air = nil
+			for _, r := range m.late {
+				m.tell(r)
+			}
+			m.late = nil
+			m.tick(31 * time.Second)
+		}
+		for _, lane := range event.Lanes() {
+			if m.core.Stored()[lane] != m.book.head(lane) {
+				rt.Fatalf("lane %s: stored %d of %d", lane, m.core.Stored()[lane], m.book.head(lane))
+			}
+		}
+	})
+}
+
+func BenchmarkCore(b *testing.B) {
+	bk := newBook()
+	for range 4096 {
+		bk.add(event.LaneMain, "m")
+	}
+	all := items(bk.lanes[event.LaneMain])
+	for b.Loop() {
+		c := NewCore(Settings{Ahead: 1 << 20}, epoch(), nil)
+		c.LinkUp()
+		for n := 0; n < len(all); {
+			for lane, after, most, ok := c.Want(); ok; lane, after, most, ok = c.Want() {
+				if lane != event.LaneMain {
+					c.Offer(lane, after, nil, most)
+					continue
+				}
+				c.Offer(lane, after, all[after:min(len(all), int(after)+most)], most)
+			}
+			s, ok := c.Next()
+			if !ok {
+				b.Fatal("stuck")
+			}
+			c.Acked(now(0), s.ID)
+			n += len(s.Frame.Events)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(all)), "ns/event")
+}
