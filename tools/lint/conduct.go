@@ -95,48 +95,51 @@ func checkSleeps(t *Tree) []Violation {
 	return found
 }
 
-// checkSkips passes over rapid: there a skip draws another case and skips no test.
 func checkSkips(t *Tree) []Violation {
 	var found []Violation
 	for _, f := range t.files() {
+		names := make(map[string]bool) // of the parameters that tests are told by
 		draws := make(map[ast.Node]bool)
 		for n := range ast.Preorder(f.Syntax) {
-			if body := rapidBody(n); body != nil {
-				for inner := range ast.Preorder(body) {
-					draws[inner] = true
+			switch n := n.(type) {
+			case *ast.Field:
+				for _, name := range n.Names {
+					names[name.Name] = names[name.Name] || isTesting(n.Type)
 				}
-			}
-			call, ok := n.(*ast.CallExpr)
-			if !ok || len(call.Args) > 0 || draws[call] {
-				continue
-			}
-			if sel, ok := call.Fun.(*ast.SelectorExpr); ok && f.Test && (sel.Sel.Name == "Skip" || sel.Sel.Name == "SkipNow") {
-				found = append(found, t.at(f, call, "%s without a reason", sel.Sel.Name))
+			case *ast.FuncLit:
+				if takesRapid(n.Type) { // there a skip draws another case and skips no test
+					for inner := range ast.Preorder(n.Body) {
+						draws[inner] = true
+					}
+				}
+			case *ast.CallExpr:
+				if verb, ok := wordless(n, names); ok && !draws[n] {
+					found = append(found, t.at(f, n, "%s without a reason", verb))
+				}
 			}
 		}
 	}
 	return found
 }
 
-// rapidBody is the body of a function that takes a *rapid.T, or nil.
-func rapidBody(n ast.Node) *ast.BlockStmt {
-	var typ *ast.FuncType
-	var body *ast.BlockStmt
-	switch n := n.(type) {
-	case *ast.FuncDecl:
-		typ, body = n.Type, n.Body
-	case *ast.FuncLit:
-		typ, body = n.Type, n.Body
+// wordless reports whether a call is t.Skip() or t.SkipNow(), for a t of the given names.
+func wordless(call *ast.CallExpr, names map[string]bool) (verb string, ok bool) {
+	sel, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || len(call.Args) > 0 {
+		return "", false
 	}
-	if typ == nil || body == nil {
-		return nil
-	}
-	for _, param := range typ.Params.List {
+	x, ok := sel.X.(*ast.Ident)
+	verb = sel.Sel.Name
+	return verb, ok && names[x.Name] && (verb == "Skip" || verb == "SkipNow")
+}
+
+func takesRapid(f *ast.FuncType) bool {
+	for _, param := range f.Params.List {
 		if star, ok := param.Type.(*ast.StarExpr); ok && isSelector(star.X, "rapid", "T") {
-			return body
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
 func checkCorpora(t *Tree) []Violation {

@@ -3,7 +3,6 @@ package lint
 import (
 	"fmt"
 	"go/ast"
-	"go/token"
 	"slices"
 	"strings"
 )
@@ -44,7 +43,7 @@ func Measure(t *Tree) Numbers {
 	modules := make(map[string]bool)
 	for p, f := range t.files() {
 		n.addLines(p, f)
-		n.addDecls(t, f)
+		n.addDecls(t, p, f)
 		for _, e := range f.exported() {
 			n.Exports++
 			if !e.documented {
@@ -80,21 +79,14 @@ func (n *Numbers) addLines(p *Package, f *File) {
 	n.CodeLines += lines
 }
 
-func (n *Numbers) addDecls(t *Tree, f *File) {
-	for _, decl := range f.Syntax.Decls {
-		switch d := decl.(type) {
+func (n *Numbers) addDecls(t *Tree, p *Package, f *File) {
+	local := p.interfaces()
+	for node := range ast.Preorder(f.Syntax) {
+		switch d := node.(type) {
 		case *ast.FuncDecl:
 			n.addFunction(t, f, d)
-		case *ast.GenDecl:
-			for _, spec := range d.Specs {
-				s, ok := spec.(*ast.TypeSpec)
-				if !ok || d.Tok != token.TYPE {
-					continue
-				}
-				if i, ok := s.Type.(*ast.InterfaceType); ok {
-					n.WidestInterface = max(n.WidestInterface, methods(nil, i))
-				}
-			}
+		case *ast.InterfaceType:
+			n.WidestInterface = max(n.WidestInterface, methods(local, d))
 		}
 	}
 }

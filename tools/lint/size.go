@@ -77,19 +77,25 @@ func (p *Package) interfaces() map[string]*ast.InterfaceType {
 }
 
 // methods counts an interface with the local ones that it embeds; an embedded one of another package counts as one.
+// An interface that only joins named others has as many as it joins: each part can be asked for, and faked, alone.
 func methods(local map[string]*ast.InterfaceType, i *ast.InterfaceType) int {
-	count := 0
+	own, joined, embedded := 0, 0, 0
 	for _, field := range i.Methods.List {
 		switch e := field.Type.(type) {
 		case *ast.FuncType:
-			count += len(field.Names)
+			own += len(field.Names)
 		case *ast.Ident:
 			if inner := local[e.Name]; inner != nil && inner != i {
-				count += methods(local, inner)
+				joined++
+				embedded += methods(local, inner)
 			}
 		case *ast.SelectorExpr:
-			count++
+			joined++
+			embedded++
 		}
 	}
-	return count
+	if own == 0 {
+		return joined
+	}
+	return own + embedded
 }
