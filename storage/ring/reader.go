@@ -25,6 +25,13 @@ func (r *Ring) Join() *Reader {
 	return rd
 }
 
+// Await makes a reader that begins with the next key unit to come, whatever is held.
+func (r *Ring) Await() *Reader {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return &Reader{ring: r, next: r.first + uint64(len(r.units)), key: true}
+}
+
 // Since makes a reader for what was recorded from t on: it begins at the last key unit that arrived not after
 // t, or else at the oldest key unit held, or at the next to come.
 func (r *Ring) Since(t time.Time) *Reader {
