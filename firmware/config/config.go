@@ -13,7 +13,7 @@ import (
 //go:embed reference.yaml
 var Reference string
 
-// Config is one station's configuration: validated, with defaults filled in and paths made absolute.
+// Config is one station's configuration: validated, with defaults filled in and paths anchored at the file.
 type Config struct {
 	Station  Station  `yaml:"station"`
 	Data     string   `yaml:"data"`

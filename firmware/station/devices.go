@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 
 	"watchpost/drivers/camera"
@@ -32,12 +31,7 @@ func (s *Station) wirePanels(o Options) error {
 	}
 	receiver, err := dc09.New(dc09.Options{
 		TCP: s.config.Panels.Listen, UDP: s.config.Panels.Listen, Accounts: accounts, Log: s.log.With("driver", "dc09"), Now: o.Now,
-		Listening: func(a net.Addr) {
-			s.log.Info("listening for panels", "network", a.Network(), "address", a.String())
-			if o.Listening != nil {
-				o.Listening(a.Network(), a.String())
-			}
-		},
+		Listening: o.Listening,
 	})
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ func (s *Station) present(x *centre) topic.State {
 		st.Zones = append(st.Zones, topic.ZoneState{ID: z.ID, Name: z.Name, State: orUnknown(r.State), Since: r.Since, Camera: z.Camera})
 	}
 	for _, a := range s.config.Panels.Accounts {
-		r := panels[a.ID]
+		r := panels["dc09/"+a.ID]
 		st.Panels = append(st.Panels, topic.PanelState{Account: a.ID, Name: a.Name, State: orUnknown(r.State), Since: r.Since, Camera: a.Camera})
 	}
 	for _, c := range s.config.Cameras {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"watchpost/drivers"
@@ -38,7 +39,7 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time // nil = time.Now
 	// Listening, if set, is told each address that the panel receiver listens on.
-	Listening func(network, address string)
+	Listening func(net.Addr)
 }
 
 // Station is one running station. Make it with New and run it once.
@@ -200,7 +201,9 @@ func (s *Station) Run(ctx context.Context) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
 	s.tell(last, event.KindStationStopped, event.QualifierRestore)
-	return errors.Join(err, s.events.Close())
+	err = errors.Join(err, s.events.Close())
+	s.log.Info("station is down")
+	return err
 }
 
 // tell keeps an event of the station itself; that it could not is no reason to stop.
