@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -45,9 +46,7 @@ func (l *Log) drain() {
 // collect makes a batch of first (nil = none) and what else is queued by now.
 func (l *Log) collect(first *request) *batch {
 	b := l.newBatch()
-	if err := l.ready(b); err != nil {
-		b.refuse = err
-	}
+	l.ready(b)
 	for r := first; ; {
 		if r != nil && !b.take(r) {
 			l.carry = r
@@ -62,42 +61,54 @@ func (l *Log) collect(first *request) *batch {
 }
 
 // ready finds out what the log can take now, and puts what it has to say itself at the front of the batch.
-func (l *Log) ready(b *batch) error {
+func (l *Log) ready(b *batch) {
+	if b.refuse = l.broken(); b.refuse != nil {
+		b.blocked = b.refuse
+		return
+	}
+	ok, err := l.roomFor(roomToAppend)
+	l.sayFull(!ok)
+	if ok {
+		b.tell(l.toTell(), &l.refused)
+		return
+	}
+	b.refuse = fmt.Errorf("%w: less than %d bytes to spare on the disk of %s: free some space", ErrFull, int64(roomToAppend), l.opt.Dir)
+	if err != nil {
+		b.refuse = fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	if ok, _ = l.roomFor(roomToMark); ok {
+		b.tell(l.toTell(), nil)
+	} else {
+		b.blocked = b.refuse
+	}
+}
+
+// broken is why the log can take nothing at all, not even a cursor.
+func (l *Log) broken() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failure != nil {
-		b.blocked = l.failure
 		return l.failure
 	}
 	if l.walShort {
 		if _, err := l.growWAL(); err != nil {
-			b.blocked = fmt.Errorf("%w: %w", ErrFull, err)
-			return b.blocked
+			return fmt.Errorf("%w: %w", ErrFull, err)
 		}
 		l.walShort = false
 	}
-	ok, err := l.room.enough(roomToAppend)
-	if ok && err == nil {
-		l.sayFull(false)
-		b.tell(l.untold, &l.refused)
-		return nil
-	}
-	l.sayFull(true)
-	mark, _ := l.room.enough(roomToMark)
-	full := fmt.Errorf("%w: less than %d bytes to spare on the disk of %s: free some space", ErrFull, int64(roomToAppend), l.opt.Dir)
-	if err != nil {
-		full = fmt.Errorf("%w: %w", ErrFull, err)
-	}
-	if mark {
-		b.tell(l.untold, nil)
-	} else {
-		b.blocked = full
-	}
-	return full
+	return nil
 }
 
-// sayFull logs each change between full and not, once. l.mu is held.
+func (l *Log) toTell() []hole {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.untold)
+}
+
+// sayFull logs each change between full and not, once.
 func (l *Log) sayFull(full bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if full == l.full {
 		return
 	}
@@ -327,6 +338,7 @@ func (l *Log) store(entries []*badger.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	l.dirty = true
 	txn := l.db.NewTransaction(true)
 	defer txn.Discard()
 	for _, e := range entries {
@@ -383,9 +395,5 @@ func (l *Log) afterCommit() {
 	}
 	if err := l.keeper.sync(); err != nil {
 		l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: heads not synced", slog.Any("err", err))
-	}
-	select {
-	case l.work <- struct{}{}:
-	default:
 	}
 }

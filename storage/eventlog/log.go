@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,7 +57,6 @@ type Log struct {
 
 	queue   chan *request
 	kick    chan struct{} // there are holes to tell
-	work    chan struct{} // Badger has work in its background
 	quit    chan struct{}
 	stopped chan struct{}
 	ends    sync.WaitGroup
@@ -74,6 +72,7 @@ type Log struct {
 	next    uint64 // the next event's seq
 	once    onceBook
 	nextWAL int
+	dirty   bool // something was stored since Open
 	// walShort says that the file of the next memtable is not allocated yet.
 	walShort bool
 	refused  refusal
@@ -186,7 +185,7 @@ func (l *Log) Stats() Stats {
 	if free, err := l.room.free(); err == nil {
 		s.FreeBytes = free
 	}
-	s.ReserveHeld, s.Full, s.Refused, s.Err = l.room.held, l.full, l.refuses, l.failure
+	s.ReserveHeld, s.Full, s.Refused, s.Err = l.room.kept == l.room.reserve, l.full, l.refuses, l.failure
 	return s
 }
 
@@ -204,71 +203,29 @@ func (l *Log) Close() error {
 	return l.closeIs
 }
 
-// shut closes the files. Badger flushes its memtable when it is closed, through a sparse map: without room for that it is
-// left as it is, which is what a kill would have left.
+// shut closes the files. When it is closed, Badger flushes what was written since Open through a sparse map: without room
+// for that it is left as it is, which is what a kill would have left.
 func (l *Log) shut() error {
-	var errs []error
 	h := l.keeper.now
 	h.starts = 0
-	errs = append(errs, l.keeper.write(h), l.keeper.sync(), l.keeper.close())
+	errs := []error{l.keeper.write(h), l.keeper.sync(), l.keeper.close()}
 	free, err := l.room.free()
-	if err == nil && free < roomToMark && l.room.held {
+	if err == nil && free < roomToClose && l.dirty {
 		errs = append(errs, l.room.give())
 		free, err = l.room.free()
 	}
-	if err != nil || free < roomToMark {
-		errs = append(errs, err, fmt.Errorf("%w: %d bytes free in %s, closing the event log takes %d: nothing is lost, but the log cannot be opened again by this process",
-			ErrDiskFull, free, l.opt.Dir, roomToMark))
+	if l.dirty && (err != nil || free < roomToClose) {
+		errs = append(errs, err, fmt.Errorf("%w: %d bytes free in %s, closing the event log takes %d: nothing is lost, but this process cannot open the log again",
+			ErrDiskFull, free, l.opt.Dir, roomToClose))
 	} else {
 		errs = append(errs, l.db.Close())
 		if err := os.Remove(l.walPath(l.nextWAL)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, l.lock.Close())
+	errs = append(errs, l.room.holdSome(), l.lock.Close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("closing the event log: %w", err)
 	}
 	return nil
-}
-
-// keepRoom gives the reserve up when the disk runs full while Badger flushes and merges in the background, which goes on
-// for a while after a memtable was begun. Between two looks the disk would have to lose roomToAppend/2.
-func (l *Log) keepRoom() {
-	const (
-		look = 20 * time.Millisecond
-		busy = 10 * time.Second
-	)
-	ticker := time.NewTicker(look)
-	defer ticker.Stop()
-	until := time.Now().Add(busy)
-	for {
-		if time.Now().After(until) {
-			ticker.Stop()
-		}
-		select {
-		case <-l.quit:
-			return
-		case <-l.work:
-			until = time.Now().Add(busy)
-			ticker.Reset(look)
-		case <-ticker.C:
-			l.lendReserve()
-		}
-	}
-}
-
-func (l *Log) lendReserve() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.room.held {
-		return
-	}
-	free, err := l.room.free()
-	if err != nil || free >= roomToAppend/2 {
-		return
-	}
-	err = l.room.give()
-	l.opt.Log.LogAttrs(context.Background(), slog.LevelWarn, "event log: disk nearly full, reserve given up for what is being written",
-		slog.Int64("free", free), slog.Any("err", err))
 }

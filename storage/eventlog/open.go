@@ -55,7 +55,7 @@ func Open(opt Options) (*Log, error) {
 	}
 	l := &Log{
 		opt: opt, lock: lock,
-		queue: make(chan *request, maxQueue), kick: make(chan struct{}, 1), work: make(chan struct{}, 1),
+		queue: make(chan *request, maxQueue), kick: make(chan struct{}, 1),
 		quit: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}),
 		room: room{dir: opt.Dir, reserve: opt.ReserveBytes},
 	}
@@ -66,7 +66,6 @@ func Open(opt Options) (*Log, error) {
 		return nil, errors.Join(fmt.Errorf("opening the event log: %w", err), l.abandon())
 	}
 	l.ends.Go(l.write)
-	l.ends.Go(l.keepRoom)
 	return l, nil
 }
 
@@ -79,10 +78,7 @@ func (l *Log) abandon() error {
 	if l.keeper != nil {
 		errs = append(errs, l.keeper.close())
 	}
-	if free, err := l.room.free(); err == nil && free >= l.room.reserve {
-		errs = append(errs, l.room.hold())
-	}
-	return errors.Join(append(errs, l.lock.Close())...)
+	return errors.Join(append(errs, l.room.holdSome(), l.lock.Close())...)
 }
 
 // start opens the files and reads the log's state.
@@ -91,10 +87,9 @@ func (l *Log) start() error {
 	if err := l.room.give(); err != nil {
 		return err
 	}
-	if ok, err := l.room.enough(roomToOpen); err != nil {
+	if free, err := l.room.free(); err != nil {
 		return err
-	} else if !ok {
-		free, _ := l.room.free()
+	} else if free < roomToOpen {
 		return fmt.Errorf("%w: %d bytes free in %s, opening the event log takes %d: free some space", ErrDiskFull, free, l.opt.Dir, roomToOpen)
 	}
 	known.starts = min(known.starts, math.MaxUint8-1) + 1
@@ -127,8 +122,7 @@ func (l *Log) start() error {
 	} else {
 		l.compare(known)
 	}
-	_, err = l.room.enough(roomToAppend) // takes the reserve if there is room for it
-	return err
+	return l.room.holdSome()
 }
 
 // openAndLoad opens Badger and reads the log's state from it. A panic of Badger's is damage.
