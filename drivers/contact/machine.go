@@ -59,7 +59,7 @@ func (m *machine) edge(e bus.Edge, now time.Time) []fact {
 	}
 	before := m.level
 	m.level = next
-	if m.chatters(e, before != next, now) {
+	if m.chatters(e, before != next && before != stateUnknown, now) {
 		return m.latch(e, now)
 	}
 	switch {
