@@ -86,7 +86,7 @@ bench-first-light: build-native ## figures of the whole path (TestBench… of si
 	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures first-light -timeout 20m -run '^TestBench' ./sim/e2e
 
 .PHONY: bench-sizes
-bench-sizes: build ## sizes of the programs; 16.5 MB is what all parts of a station weigh when linked together
+bench-sizes: build ## sizes of the programs; a station's goal is what its modules weigh when linked alone
 	@cd $(BUILD) && stat -c '%s %n' linux-*/* | awk '{ mb = $$1 / 1e6; goal = /watchpostd/ ? 16.5 : 40; \
 		printf "figure size/%s %.1f MB goal %s %s\n", $$2, mb, goal, mb <= goal ? "ok" : "short" }'
 

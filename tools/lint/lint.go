@@ -59,7 +59,7 @@ func houseRules() []Rule {
 	return []Rule{
 		{"imports", "the rooms stay apart only while somebody checks", "move the code, pass the value in, or change importTable together with the decision in README.md", checkImports},
 		{"commands", "what two commands share belongs to a room; a command is a leaf that can be deleted", "move the shared part into the room that owns the word", checkCommands},
-		{"modules", "a dependency is paid for once, in the room that needs it", "use the room that wraps the module, or change moduleTable together with the decision in README.md", checkModules},
+		{"modules", "a dependency is paid for once, in the room that needs it", "use the room that wraps the module, or change modules.go together with the decision in README.md", checkModules},
 		{"pure", "a decision that reads a clock, a file or a socket cannot be tested by a table, nor replayed", "take the value as a parameter and return the effect; the caller at the rim acts", checkPure},
 		{"top-level", "a newcomer reads the top level first: it is fixed", "put the file into the room that owns it; builds go to .build/", checkTopLevel},
 		{"package-name", "a name that says nothing collects everything", "name the package after what it holds", checkPackageNames},

@@ -1,9 +1,12 @@
 package lint
 
 import (
+	"bytes"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -46,13 +49,18 @@ func wanted(archive *txtar.Archive) []string {
 	return want
 }
 
-// half loads the files below dir as a repository of their own.
+// half loads the files below dir as a repository of their own. A line "(7 lines)" stands for seven lines of comment.
 func half(t *testing.T, archive *txtar.Archive, dir string) *Tree {
 	t.Helper()
+	long := regexp.MustCompile(`(?m)^\((\d+) lines\)\n`)
 	files := fstest.MapFS{"go.mod": {Data: []byte("module watchpost\n")}}
 	for _, f := range archive.Files {
 		if name, ok := strings.CutPrefix(f.Name, dir+"/"); ok {
-			files[name] = &fstest.MapFile{Data: f.Data}
+			data := long.ReplaceAllFunc(f.Data, func(line []byte) []byte {
+				n, _ := strconv.Atoi(string(long.FindSubmatch(line)[1]))
+				return bytes.Repeat([]byte("//\n"), n)
+			})
+			files[name] = &fstest.MapFile{Data: data}
 		}
 	}
 	if len(files) == 1 {
