@@ -95,21 +95,23 @@ func (s *session) read() bool {
 		return false
 	}
 	n, err := s.conn.Read(s.buf[len(s.buf):cap(s.buf)])
+	if len(s.buf) == 0 {
+		s.begun = time.Now()
+	}
 	s.buf = s.buf[:len(s.buf)+n]
 	return err == nil || n > 0
 }
 
 // frames answers all frames in the buffer and keeps what is left; false: the connection is of no more use.
 func (s *session) frames(ctx context.Context) bool {
-	unfinished := len(s.buf)
 	for rest := s.buf; ; {
 		wire, after, junk := Cut(rest)
 		rest = after
-		if junk > 0 {
+		if junk > 1 { // a lone byte is the NUL that some panels put after CR
 			s.bad++
 		}
 		if wire == nil {
-			if len(rest) != unfinished {
+			if len(rest) != len(s.buf) {
 				s.begun = time.Now()
 			}
 			s.buf = s.buf[:copy(s.buf, rest)]
