@@ -1,6 +1,8 @@
 # Watchpost: one command for each thing that a developer does. Nothing here is needed to build the code
 # (`go build ./...` is enough); it fixes the flags, the order and the time that each stage may take.
 
+SHELL         := /bin/bash
+.SHELLFLAGS   := -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
