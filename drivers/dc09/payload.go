@@ -58,9 +58,9 @@ func siaStart(s string) string {
 	return siaNew(s)
 }
 
-// siaNew skips the N (new event) or O (old event) before a code or a modifier.
+// siaNew skips the N (new event) or O (old event) before a code, a modifier or a text.
 func siaNew(s string) string {
-	if len(s) > 2 && (s[0] == 'N' || s[0] == 'O') && (capitals(s[1:]) || smalls(s[1:])) {
+	if len(s) > 2 && (s[0] == 'N' || s[0] == 'O') && (capitals(s[1:]) || smalls(s[1:]) || s[1] == '^' || s[1] == '*') {
 		return s[1:]
 	}
 	return s
