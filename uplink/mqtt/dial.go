@@ -11,11 +11,19 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 // maxPacket is the largest MQTT packet that is read from a broker, in bytes. Larger ones end the link before memory is
 // set aside for them; between topic.MaxPayload and this a command is read and refused by its size.
 const maxPacket = 1 << 20
+
+// subackLength is the length of a SUBACK for one topic: message id and one code.
+const subackLength = 3
+
+// writeChunk is how many bytes must pass within Options.WriteTimeout: a slow line is no dead line.
+const writeChunk = 8 << 10
 
 // security reads the certificate files. nil = the broker is spoken to in clear.
 func (s *Session) security() (*tls.Config, error) {
@@ -92,19 +100,22 @@ type conn struct {
 	guard guard       // of the one reader
 }
 
-// Write writes with a deadline. When the broker has closed before it said anything, the TLS alert that says why may wait
-// to be read.
-func (c *conn) Write(b []byte) (int, error) {
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
-		return 0, err
+// Write writes in pieces, each with its deadline. When the broker has closed before it said anything, the TLS alert that
+// says why may wait to be read.
+func (c *conn) Write(b []byte) (written int, err error) {
+	for written < len(b) && err == nil {
+		if err = c.Conn.SetWriteDeadline(time.Now().Add(c.write)); err == nil {
+			var n int
+			n, err = c.Conn.Write(b[written:min(len(b), written+writeChunk)])
+			written += n
+		}
 	}
-	n, err := c.Conn.Write(b)
 	if err != nil && !c.heard.Load() {
 		if alert := c.lastWord(); alert != nil {
 			err = alert
 		}
 	}
-	return n, err
+	return written, err
 }
 
 func (c *conn) lastWord() error {
@@ -130,12 +141,14 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// guard follows the lengths of MQTT packets in a stream: one byte of type, one to four of length, seven bits each, the
-// lowest first (MQTT 3.1.1, 2.2.3).
+// guard follows the packets in a stream: one byte of type, one to four of length, seven bits each, the lowest first (MQTT
+// 3.1.1, 2.2.3). It stops those that would take too much memory, and a SUBACK for more than our one subscription: paho
+// panics over it.
 type guard struct {
-	skip   int // bytes of the present packet still to come
-	digits int // length bytes read; 0 = the type byte was not read yet
-	typed  bool
+	skip   int  // bytes of the present packet still to come
+	typed  bool // kind was read, length was not yet
+	kind   byte
+	digits int // length bytes read
 	length int
 }
 
@@ -149,7 +162,7 @@ func (g *guard) check(b []byte) error {
 		c := b[0]
 		b = b[1:]
 		if !g.typed {
-			g.typed, g.digits, g.length = true, 0, 0
+			g.typed, g.kind, g.digits, g.length = true, c>>4, 0, 0
 			continue
 		}
 		if g.digits == 4 {
@@ -162,6 +175,9 @@ func (g *guard) check(b []byte) error {
 		}
 		if g.length > maxPacket {
 			return &linkError{fault: FaultOversized, err: fmt.Errorf("a packet of %d bytes, at most %d are read", g.length, maxPacket)}
+		}
+		if g.kind == packets.Suback && g.length != subackLength {
+			return fmt.Errorf("a SUBACK of %d bytes for one subscription: what listens there is no MQTT broker", g.length)
 		}
 		g.typed, g.skip = false, g.length
 	}

@@ -22,7 +22,7 @@ const (
 	FaultNone          Fault = iota
 	FaultAway                // nobody listens at the broker's address, or there is no way to it
 	FaultName                // the broker's host name has no address
-	FaultSilent              // something accepted the connection, or had it, and does not answer
+	FaultSilent              // something accepted the connection, or had it, and does not answer as a broker does
 	FaultUntrusted           // the broker's certificate is not signed by our CA, or not valid now
 	FaultMismatch            // the broker's certificate is for another name
 	FaultRefused             // the broker does not take our certificate
@@ -50,7 +50,7 @@ func (f Fault) String() string {
 // errConnectTimeout is the cause of a context that ended because the broker took too long.
 var errConnectTimeout = errors.New("the broker did not answer in time")
 
-// linkError is an error that knows its fault; FaultNone leaves it to what it wraps.
+// linkError is an error that knows its fault.
 type linkError struct {
 	fault Fault
 	err   error
@@ -65,7 +65,7 @@ func (e *linkError) Unwrap() error { return e.err }
 // Classify says which fault an error of a link is.
 func Classify(err error) Fault {
 	var known *linkError
-	if errors.As(err, &known) && known.fault != FaultNone {
+	if errors.As(err, &known) {
 		return known.fault
 	}
 	for _, f := range []func(error) Fault{classifyTLS, classifyMQTT, classifyNet} {
@@ -87,8 +87,10 @@ func classifyTLS(err error) Fault {
 	switch {
 	case errors.As(err, &hostname):
 		return FaultMismatch
-	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &verify), errors.As(err, &record):
+	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &verify):
 		return FaultUntrusted
+	case errors.As(err, &record):
+		return FaultSilent
 	case isAlert(err):
 		return FaultRefused
 	}

@@ -70,7 +70,7 @@ func (l *Link) pump(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-l.lost:
-			return &linkError{fault: FaultNone, err: fmt.Errorf("connection lost: %w", err)}
+			return fmt.Errorf("connection lost: %w", err)
 		case m := <-l.flight:
 			if err := l.settle(ctx, m); err != nil {
 				return err
@@ -145,9 +145,8 @@ func (s *Session) open(ctx context.Context, l *Link, d *dialer) error {
 	if err := token.Error(); err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
-	subscription := l.client.Subscribe(s.o.Address.Cmd(), 1, func(_ paho.Client, m paho.Message) { s.enqueue(m.Payload()) })
-	if err := await(ctx, subscription); err != nil {
-		return fmt.Errorf("subscribing to %s: %w", s.o.Address.Cmd(), s.denied(subscription, err))
+	if err := s.subscribe(ctx, l); err != nil {
+		return fmt.Errorf("subscribing to %s: %w", s.o.Address.Cmd(), err)
 	}
 	if err := l.say(ctx, s.o.Address.State(), s.state(true)); err != nil {
 		return fmt.Errorf("telling the state on %s: %w", s.o.Address.State(), err)
@@ -155,12 +154,25 @@ func (s *Session) open(ctx context.Context, l *Link, d *dialer) error {
 	return nil
 }
 
-// denied makes a SUBACK of 0x80 an error of its own.
-func (s *Session) denied(t paho.Token, err error) error {
-	if sub, ok := t.(*paho.SubscribeToken); ok && sub.Result()[s.o.Address.Cmd()] == 0x80 {
+// subscribe asks for the commands. A refusal comes in the SUBACK, as code 0x80, and is no error to paho.
+func (s *Session) subscribe(ctx context.Context, l *Link) error {
+	name := s.o.Address.Cmd()
+	token := l.client.Subscribe(name, 1, func(_ paho.Client, m paho.Message) { s.enqueue(m.Payload()) })
+	if err := await(ctx, token); err != nil {
+		return err
+	}
+	sub, ok := token.(*paho.SubscribeToken)
+	if !ok {
+		return errors.New("paho's subscription is none")
+	}
+	granted, answered := sub.Result()[name]
+	switch {
+	case !answered:
+		return errors.New("the broker answered something else")
+	case granted > 2:
 		return &linkError{fault: FaultNotAuthorised, err: errors.New("the broker does not allow it")}
 	}
-	return err
+	return nil
 }
 
 func (s *Session) clientOptions(ctx context.Context, l *Link, d *dialer) *paho.ClientOptions {
@@ -174,7 +186,7 @@ func (s *Session) clientOptions(ctx context.Context, l *Link, d *dialer) *paho.C
 	o.SetKeepAlive(s.o.KeepAlive)
 	o.SetPingTimeout(max(s.o.KeepAlive/2, time.Second))
 	o.SetConnectTimeout(s.o.ConnectTimeout)
-	o.SetWriteTimeout(s.o.WriteTimeout)
+	o.SetWriteTimeout(s.o.AckTimeout) // how long Publish waits for the message before it; the dialer bounds the socket's writes
 	o.SetBinaryWill(s.o.Address.State(), s.state(false), 1, true)
 	o.SetConnectionLostHandler(func(_ paho.Client, err error) { l.lost <- err })
 	o.SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) { return d.dial(ctx, u.Host) })

@@ -43,8 +43,8 @@ type Options struct {
 
 	KeepAlive      time.Duration // default 10 s; whole seconds, at least 1
 	ConnectTimeout time.Duration // default 10 s: name, TCP, TLS, CONNACK and subscription together
-	WriteTimeout   time.Duration // default 5 s: one write to the socket
-	AckTimeout     time.Duration // default 5 s: the oldest message's PUBACK
+	WriteTimeout   time.Duration // default 5 s: a piece of writeChunk bytes to the socket
+	AckTimeout     time.Duration // default 10 s: the oldest message's PUBACK, once it is the oldest
 	Heartbeat      time.Duration // default 30 s: the retained state again
 	BackoffMin     time.Duration // default 1 s
 	BackoffMax     time.Duration // default 60 s
@@ -58,7 +58,7 @@ func (o *Options) setDefaults() {
 		value time.Duration
 	}{
 		{&o.KeepAlive, 10 * time.Second}, {&o.ConnectTimeout, 10 * time.Second}, {&o.WriteTimeout, 5 * time.Second},
-		{&o.AckTimeout, 5 * time.Second}, {&o.Heartbeat, 30 * time.Second}, {&o.BackoffMin, time.Second},
+		{&o.AckTimeout, 10 * time.Second}, {&o.Heartbeat, 30 * time.Second}, {&o.BackoffMin, time.Second},
 		{&o.BackoffMax, time.Minute}, {&o.Repeat, 10 * time.Minute},
 	}
 	for _, d := range durations {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -95,7 +96,7 @@ func options(id, address string, files Files) Options {
 func run(tb testing.TB, o Options) (r *rig, stop func()) {
 	tb.Helper()
 	r = &rig{tb: tb}
-	o.Logger = slog.New(slog.NewTextHandler(r, nil))
+	o.Logger = textLogger(r)
 	o.Changed = r.changed
 	if o.Command == nil {
 		o.Command = r.command
@@ -537,3 +538,5 @@ func testKilled(t *testing.T, b broker, ca *authority) {
 		}
 	}
 }
+
+func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
