@@ -93,7 +93,7 @@ func TestConnectionLimit(t *testing.T) {
 	b := start(t, Options{Accounts: []Account{{ID: "1234"}}, Connections: 2}, s)
 	frame := wireOf(`"NULL"0000L0#1234[]`)
 	one, two := b.dial(t, "tcp"), b.dial(t, "tcp")
-	for _, p := range []*panel{one, two} {
+	for _, p := range []*peer{one, two} {
 		p.send(frame)
 		p.answer()
 	}
