@@ -223,7 +223,7 @@ func (l *Log) shut() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, l.room.holdSome(), l.lock.Close())
+	errs = append(errs, l.room.holdSome(64<<10), l.lock.Close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("closing the event log: %w", err)
 	}

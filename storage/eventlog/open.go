@@ -78,7 +78,7 @@ func (l *Log) abandon() error {
 	if l.keeper != nil {
 		errs = append(errs, l.keeper.close())
 	}
-	return errors.Join(append(errs, l.room.holdSome(), l.lock.Close())...)
+	return errors.Join(append(errs, l.room.holdSome(64<<10), l.lock.Close())...)
 }
 
 // start opens the files and reads the log's state.
@@ -122,7 +122,7 @@ func (l *Log) start() error {
 	} else {
 		l.compare(known)
 	}
-	return l.room.holdSome()
+	return l.room.holdSome(roomToMark)
 }
 
 // openAndLoad opens Badger and reads the log's state from it. A panic of Badger's is damage.

@@ -61,10 +61,25 @@ func (r *laneReader) run(txn *badger.Txn) error {
 		}
 		r.take(s)
 	}
-	if len(r.events) < r.n && r.last < r.head {
-		r.log.lost(hole{lane: r.lane, span: span{r.last + 1, r.head}})
+	if len(r.events) == r.n || r.last == r.head {
+		return nil
 	}
+	s, err := r.get(txn, r.head)
+	if err != nil {
+		r.log.lost(hole{lane: r.lane, span: span{r.last + 1, r.head}})
+		return nil
+	}
+	r.mend(txn, s)
+	r.take(s)
 	return nil
+}
+
+func (r *laneReader) get(txn *badger.Txn, seq uint64) (stored, error) {
+	item, err := txn.Get(laneKey(keyEvent, r.lane, seq))
+	if err != nil {
+		return stored{}, err
+	}
+	return r.log.item(item)
 }
 
 func (r *laneReader) take(s stored) {
@@ -81,11 +96,7 @@ func (r *laneReader) mend(txn *badger.Txn, s stored) {
 	var found []stored
 	first := s
 	for first.prev > r.last {
-		item, err := txn.Get(laneKey(keyEvent, r.lane, first.prev))
-		if err != nil {
-			break
-		}
-		before, err := r.log.item(item)
+		before, err := r.get(txn, first.prev)
 		if err != nil {
 			break
 		}

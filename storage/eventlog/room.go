@@ -64,13 +64,13 @@ func (r *room) hold(n int64) error {
 	return nil
 }
 
-// holdSome takes as much of the reserve as leaves room for cursors and markers: the next start may find the disk fuller.
-func (r *room) holdSome() error {
+// holdSome takes as much of the reserve as leaves some room: the next start may find the disk fuller.
+func (r *room) holdSome(leave int64) error {
 	free, err := r.free()
 	if err != nil {
 		return err
 	}
-	if n := min(r.reserve, r.kept+free-roomToMark); n > r.kept {
+	if n := min(r.reserve, r.kept+free-leave); n > r.kept {
 		return r.hold(n)
 	}
 	return nil
