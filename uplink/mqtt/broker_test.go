@@ -189,7 +189,7 @@ func (b *natsBroker) kill(testing.TB) {
 
 func (b *natsBroker) address() string { return fmt.Sprintf("127.0.0.1:%d", b.port) }
 
-// mosquittoBroker is Debian's mosquitto in a process of its own.
+// mosquittoBroker is Debian's mosquitto in a process of its own, with the permissions that we ship.
 type mosquittoBroker struct {
 	program, config string
 	port            int
@@ -218,9 +218,11 @@ func newMosquitto(tb testing.TB, a *authority) broker {
 	}
 	dir, own := tb.TempDir(), a.issue(tb, "broker", time.Hour)
 	b.config = filepath.Join(dir, "mosquitto.conf")
-	acl := "pattern write wp/v1/+/%u/state\npattern write wp/v1/+/%u/reply/+\npattern read wp/v1/+/%u/cmd\n" +
-		"user " + stationID + "\ntopic write wp/v1/changshan/" + stationID + "/event/+\n" +
-		"user " + centreID + "\ntopic readwrite wp/v1/#\n"
+	shipped, err := os.ReadFile(filepath.FromSlash("../../tools/dispatch/broker/mosquitto.acl"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	acl := string(shipped) + "\nuser " + muteID + "\ntopic deny wp/v1/+/" + muteID + "/event/+\n"
 	text := fmt.Sprintf("user root\nlistener %d 127.0.0.1\ncafile %s\ncertfile %s\nkeyfile %s\nrequire_certificate true\n"+
 		"use_identity_as_username true\nacl_file %s\npersistence false\nmax_queued_messages 10000\n",
 		b.port, a.file, own.Cert, own.Key, filepath.Join(dir, "acl"))

@@ -149,7 +149,7 @@ func listen(tb testing.TB, b broker, files Files) *ear {
 	return e
 }
 
-// connect makes a new connection and waits until it hears what is published.
+// connect makes a new connection and waits until the broker has granted what it hears.
 func (e *ear) connect(tb testing.TB) {
 	tb.Helper()
 	e.client = paho.NewClient(e.options)
@@ -163,19 +163,6 @@ func (e *ear) connect(tb testing.TB) {
 			tb.Fatalf("the centre cannot listen: %v", t.Error())
 		}
 	}
-	e.await(tb)
-}
-
-// await waits until the ear hears what is published.
-func (e *ear) await(tb testing.TB) {
-	tb.Helper()
-	n := 0
-	eventually(tb, "the centre hears itself", func() bool {
-		n++
-		name := fmt.Sprintf("wp/v1/probe/%d", n)
-		e.say(tb, name, nil)
-		return slices.Contains(e.topics(), name)
-	})
 }
 
 func (e *ear) say(tb testing.TB, name string, payload []byte) {
