@@ -76,6 +76,8 @@ type Refusal struct {
 	Kind string
 	// Err says what is wrong, and what to do.
 	Err error
+
+	told bool // the log knows: the viewing was told as opened, and then as closed
 }
 
 // Error gives kind and reason.
@@ -172,12 +174,12 @@ func (g *Gallery) Run(ctx context.Context) error {
 }
 
 // Open opens a viewing and returns the answer to the offer. The audit event is stored before anything else is
-// done for the viewer. A [*Refusal] says why there is no viewing; it has been told as viewing.refused, unless
-// the log itself is the trouble.
+// done for the viewer. A [*Refusal] says why there is no viewing. It has been told: as viewing.refused, or as
+// viewing.closed where the opening had been told already; only not where the log itself is the trouble.
 func (g *Gallery) Open(ctx context.Context, r Request) (answer string, err error) {
 	answer, err = g.open(ctx, r)
 	var refusal *Refusal
-	if errors.As(err, &refusal) && refusal.Kind != RefusedAudit {
+	if errors.As(err, &refusal) && !refusal.told && refusal.Kind != RefusedAudit {
 		d := r.draft(event.KindViewingRefused, event.SeverityNotice, event.Text(event.TagReason, refusal.Kind), event.Text(event.TagDetail, bound(refusal.Err.Error())))
 		if aerr := g.options.Audit(ctx, d); aerr != nil {
 			g.options.Log.Warn("refusal not stored", "viewing", r.Viewing, "err", aerr)
@@ -251,14 +253,14 @@ func (g *Gallery) begin(ctx, run context.Context, v *viewing, o offer) (answer s
 	if err != nil {
 		v.closed(ctx, ending{endNever, err.Error()})
 		g.drop(v)
-		return "", &Refusal{Kind: RefusedCamera, Err: err}
+		return "", &Refusal{Kind: RefusedCamera, Err: err, told: true}
 	}
 	answer, err = v.answer(ctx, stream.Ring(), o)
 	if err != nil {
 		stream.Close()
 		v.closed(ctx, ending{endNever, err.Error()})
 		g.drop(v)
-		return "", &Refusal{Kind: RefusedOffer, Err: err}
+		return "", &Refusal{Kind: RefusedOffer, Err: err, told: true}
 	}
 	g.tasks.Go(func() {
 		defer g.drop(v)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -415,7 +416,17 @@ func TestRefusals(t *testing.T) {
 	late.Expires = time.Now().Add(-time.Second)
 	expect(late, live.RefusedClosed)
 	h.shelf.refuse = errors.New("no camera gate")
-	expect(request("v1", offer), live.RefusedCamera)
+	_, err := h.Open(context.Background(), request("v1", offer))
+	var refusal *live.Refusal
+	if !errors.As(err, &refusal) || refusal.Kind != live.RefusedCamera {
+		t.Fatalf("a camera that is not there: %v", err)
+	}
+	if d := h.book.next(t); d.Kind != event.KindViewingOpened {
+		t.Errorf("told %v", d.Kind)
+	}
+	if d := h.book.next(t); d.Kind != event.KindViewingClosed || text(d, event.TagReason) != "failed" || text(d, event.TagDetail) != "no camera gate" {
+		t.Errorf("told %v %s", d.Kind, text(d, event.TagDetail))
+	}
 	h.shelf.refuse = nil
 	if _, err := h.Open(context.Background(), request("v1", offer)); err != nil {
 		t.Fatal(err)
@@ -539,7 +550,15 @@ func TestWaysToEnd(t *testing.T) {
 }
 
 func TestSeveralViewersOnOnePort(t *testing.T) {
-	h := open(t, func(o *live.Options) { o.UDPPort = 0 })
+	probe, err := net.ListenUDP("udp", nil) // a port that is free on all addresses
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := probe.LocalAddr().(*net.UDPAddr).Port
+	if err := probe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, func(o *live.Options) { o.UDPPort = port })
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { h.clip.play(ctx, 25) })
