@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -38,6 +39,7 @@ type plan struct {
 	cameras                []string // URLs; the first is camera "gate", then "cam2", …; user and password are "u" and "p"
 	accounts               string   // YAML of further panel accounts
 	extra                  string   // YAML of further top-level keys
+	roles                  string   // who may look, default dispatcher
 	data                   string   // data directory, default "data" in the village's folder
 }
 
@@ -64,10 +66,7 @@ func (p plan) build(t testing.TB) *village {
 func (v *village) writeConfig(p plan, panels string) {
 	v.t.Helper()
 	var b strings.Builder
-	data := p.data
-	if data == "" {
-		data = "data"
-	}
+	data := cmp.Or(p.data, "data")
 	fmt.Fprintf(&b, "station: {id: %s, jurisdiction: %s, name: %s}\ndata: %s\nlog: {reserve: 16MiB}\n", p.id, p.jurisdiction, p.name, data)
 	b.WriteString("boards: [{id: main, socket: board.sock}]\nzones:\n")
 	camera := ""
@@ -92,7 +91,8 @@ func (v *village) writeConfig(p plan, panels string) {
 	for _, c := range p.centres {
 		b.WriteString(v.centreYAML(c, p))
 	}
-	fmt.Fprintf(&b, "access:\n  - {action: viewing.open, jurisdictions: [%s], roles: [dispatcher]}\nviewings: {loopback: true}\n%s", p.jurisdiction, p.extra)
+	fmt.Fprintf(&b, "access:\n  - {action: viewing.open, jurisdictions: [%s], roles: [%s]}\nviewings: {loopback: true}\n%s",
+		p.jurisdiction, cmp.Or(p.roles, "dispatcher"), p.extra)
 	if err := os.WriteFile(v.config, []byte(b.String()), 0o600); err != nil {
 		v.t.Fatal(err)
 	}
