@@ -137,6 +137,24 @@ func TestAlarmsGoFirstAndABacklogInBatches(t *testing.T) {
 	expect(t, b.drain(c), "alarm:105<108-108 alarm:108<109-109 trace:103<107-107")
 }
 
+// A lane whose events were not read yet holds back those behind it.
+func TestAnUnreadAlarmIsNotOvertaken(t *testing.T) {
+	b := newBook()
+	b.add(event.LaneMain, "m")
+	b.add(event.LaneMain, "m")
+	c := NewCore(Settings{FrameEvents: 1}, epoch(), nil)
+	c.LinkUp()
+	if s, ok := b.next(c); !ok || s.Frame.Lane != event.LaneMain {
+		t.Fatalf("%+v", s)
+	}
+	b.add(event.LaneAlarm, "a")
+	c.Woken()
+	if s, ok := c.Next(); ok {
+		t.Fatalf("before the alarm lane was read: %s", show([]Send{s}))
+	}
+	expect(t, b.drain(c), "alarm:0<3-3 main:1<2-2h")
+}
+
 func TestFramesAreBoundedByBytes(t *testing.T) {
 	b := newBook()
 	for range 10 {

@@ -108,6 +108,7 @@ type centre struct {
 	messages int
 	history  int
 	reports  []Report
+	during   func() // called within each Publish
 }
 
 var _ Publisher = (*centre)(nil)
@@ -136,6 +137,9 @@ func (c *centre) Publish(_ context.Context, name string, payload []byte, acked f
 	f, err := topic.DecodeFrame(stationID, payload)
 	if err != nil {
 		c.t.Errorf("not a frame: %v", err)
+	}
+	if c.during != nil {
+		c.during()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -222,6 +226,24 @@ func TestRunDrainsAndGoesLive(t *testing.T) {
 		}
 		if log.cursors[event.LaneMain] != 1005 || log.cursors[event.LaneAlarm] != 1002 || c.box.Stored()[event.LaneMain] != 1005 {
 			t.Fatalf("cursors %v", log.cursors)
+		}
+	})
+}
+
+// An alarm that is appended while a backlog goes out is the very next message.
+func TestAnAlarmOvertakesTheBacklog(t *testing.T) {
+	bubble(t, Settings{}, func(log *shelf, c *centre) {
+		log.add(event.LaneMain, 900)
+		c.during = func() {
+			if len(c.arrived) == 3 {
+				log.add(event.LaneAlarm, 1)
+			}
+		}
+		if err := c.linked(func() { pause(time.Second) }); err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(c.arrived, func(name string) bool { return strings.HasSuffix(name, "alarm") }); i != 4 {
+			t.Fatalf("the alarm was message %d of %d", i, len(c.arrived))
 		}
 	})
 }
