@@ -2,6 +2,7 @@ package contact
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"watchpost/drivers/bus"
@@ -82,7 +83,7 @@ func (m *machine) missing(e bus.Edge) []fact {
 		return nil
 	}
 	f := fact{state: stateMissing, previous: m.told, qualifier: event.QualifierNew, severity: event.SeverityWarning,
-		reason: "wire", detail: e.Reason, count: m.held}
+		reason: "wire", detail: strings.ToValidUTF8(e.Reason, "?"), count: m.held}
 	m.told, m.changes, m.held = stateMissing, nil, 0
 	return []fact{f}
 }

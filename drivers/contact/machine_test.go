@@ -96,6 +96,14 @@ func TestMachine(t *testing.T) {
 	}
 }
 
+// TestForeignReason is a box that says why in bytes that the log would refuse.
+func TestForeignReason(t *testing.T) {
+	f := newMachine(alarmZone()).edge(bus.Edge{Reason: "kaputt\xff"}, start())
+	if len(f) != 1 || f[0].detail != "kaputt?" {
+		t.Errorf("%+v", f)
+	}
+}
+
 // TestNormallyClosed turns the sense of the level.
 func TestNormallyClosed(t *testing.T) {
 	cfg := alarmZone()

@@ -2,7 +2,6 @@ package dc09
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"watchpost/drivers"
@@ -13,7 +12,7 @@ func (r *Receiver) hear(wire []byte, remote string) (Frame, bool) {
 	f, err := Parse(wire, r.overCR)
 	if err != nil {
 		if r.bad.Add(1) == 1 {
-			r.o.Log.Warn("panel frame is wrong and gets no answer; from here on these are counted", "remote", remote, "error", err)
+			r.o.Log.Warn("panel frame is wrong and gets no answer; later ones are only counted", "remote", remote, "error", err)
 		}
 		return Frame{}, false
 	}
@@ -30,8 +29,16 @@ func (r *Receiver) overCR(id string) bool {
 }
 
 // judge decides on a frame without waiting for anything. If the account is nil the answer is final; else the frame is
-// believed and open, and gets its ACK when its events are stored.
+// believed and open, counts as a sign of life, and gets its ACK when its events are stored.
 func (r *Receiver) judge(f *Frame, remote string) (a *account, answer []byte) {
+	a, answer = r.believe(f, remote)
+	if a != nil {
+		r.alive(a)
+	}
+	return a, answer
+}
+
+func (r *Receiver) believe(f *Frame, remote string) (a *account, answer []byte) {
 	id := f.Account.Text
 	if !f.Account.Set {
 		id = f.AccountInData.Text // some panels name themselves in the data only
@@ -65,18 +72,24 @@ func (r *Receiver) judge(f *Frame, remote string) (a *account, answer []byte) {
 // settle stores the events of a frame that judge believed, in order, and gives the ACK; nil if one is not stored. The
 // panel's repeat then meets those that were, each of which the log knows by its Once key.
 func (r *Receiver) settle(ctx context.Context, sink drivers.Sink, a *account, f *Frame) []byte {
-	r.alive(a)
 	for _, d := range a.drafts(f) {
-		if err := sink(ctx, d); err != nil {
-			if ctx.Err() == nil {
-				r.o.Log.Error("panel event is not stored, so the panel gets no answer", "account", a.ID, "seq", f.Seq, "error", err)
+		err := sink(ctx, d)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			if !a.failing.Swap(true) {
+				r.o.Log.Error("panel events are not stored, so the panel gets no answer", "account", a.ID, "seq", f.Seq, "error", err)
 			}
 			return nil
+		}
+		if a.failing.Swap(false) {
+			r.o.Log.Info("panel events are stored again", "account", a.ID)
 		}
 	}
 	answer, err := AppendACK(nil, f, a.Key, r.o.Now(), r.o.Rand)
 	if err != nil {
-		r.o.Log.Error("panel event is stored but cannot be acknowledged", "account", a.ID, "error", fmt.Errorf("account %s: %w", a.ID, err))
+		r.o.Log.Error("panel event is stored but cannot be acknowledged", "account", a.ID, "error", err)
 		return nil
 	}
 	return answer

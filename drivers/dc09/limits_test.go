@@ -59,9 +59,15 @@ func TestPortTaken(t *testing.T) {
 		t.Errorf("listening on %s, which is taken", a)
 	case <-time.After(quiet):
 	}
+	if x := r.Snapshot(); x[len(x)-1].State != "missing" {
+		t.Errorf("nobody listens: %+v", x)
+	}
 	must(t, taken.Close())
 	select {
 	case <-bound:
+		if x := r.Snapshot(); x[len(x)-1].State != "up" {
+			t.Errorf("listening: %+v", x)
+		}
 	case <-time.After(patience):
 		t.Error("the port is free and not listened on")
 	}

@@ -2,6 +2,7 @@ package dc09
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"watchpost/drivers"
@@ -116,12 +117,12 @@ func (r *Receiver) supervise(ctx context.Context, sink drivers.Sink, a *account)
 	return now.Add(time.Millisecond) // the panel may have spoken while the sink was at work
 }
 
-// Snapshot is the link of each account.
+// Snapshot is the link of each account, as "dc09/<id>", and the receiver itself as "dc09".
 func (r *Receiver) Snapshot() []drivers.Reading {
-	list := make([]drivers.Reading, 0, len(r.order))
+	list := make([]drivers.Reading, 0, len(r.order)+1)
 	for _, a := range r.order {
 		a.mu.Lock()
-		x := drivers.Reading{Name: a.source, State: a.link, Text: "not heard yet", Since: a.since}
+		x := drivers.Reading{Name: a.name, State: a.link, Text: "not heard yet", Since: a.since}
 		if !a.heard.IsZero() {
 			x.Text = "last heard " + a.heard.UTC().Format(time.RFC3339)
 		}
@@ -131,5 +132,10 @@ func (r *Receiver) Snapshot() []drivers.Reading {
 		a.mu.Unlock()
 		list = append(list, x)
 	}
-	return list
+	self := drivers.Reading{Name: "dc09", State: linkUp, Since: r.started, Text: fmt.Sprintf("%d wrong frames, %d answers received, %d over a limit",
+		r.bad.Load(), r.answers.Load(), r.dropped.Load())}
+	if r.listening.Load() < r.sockets() {
+		self.State = "missing"
+	}
+	return append(list, self)
 }

@@ -47,15 +47,19 @@ type Receiver struct {
 	refused  *ledger
 	nudge    chan struct{} // a supervised panel spoke that was not up
 
-	bad     atomic.Uint64 // frames of wrong CRC, length or grammar
-	answers atomic.Uint64 // ACK, NAK, DUH and RSP received
-	dropped atomic.Uint64 // datagrams and connections over a limit
+	started   time.Time
+	listening atomic.Int32  // sockets that are open
+	bad       atomic.Uint64 // frames of wrong CRC, length or grammar
+	answers   atomic.Uint64 // ACK, NAK, DUH and RSP received
+	dropped   atomic.Uint64 // datagrams and connections over a limit, and answers that could not be sent
 }
 
 // account is a panel at work.
 type account struct {
 	Account
-	source string
+	name    string      // of its reading: the id as the configuration spells it
+	source  string      // of its events: the id in capitals
+	failing atomic.Bool // the last event was not stored
 
 	mu    sync.Mutex // guards the fields below
 	heard time.Time  // of the last frame that was believed; zero: none yet
@@ -80,7 +84,7 @@ func New(o Options) (*Receiver, error) {
 	if o.TCP == "" && o.UDP == "" {
 		return nil, errors.New("panel receiver: neither a TCP nor a UDP address to listen on")
 	}
-	r := &Receiver{o: o, accounts: map[string]*account{}, refused: newLedger(), nudge: make(chan struct{}, 1)}
+	r := &Receiver{o: o, accounts: map[string]*account{}, refused: newLedger(), nudge: make(chan struct{}, 1), started: o.Now()}
 	for _, a := range o.Accounts {
 		id := strings.ToUpper(a.ID)
 		switch {
@@ -96,8 +100,9 @@ func New(o Options) (*Receiver, error) {
 				return nil, fmt.Errorf("panel account %s, zone %s: a zone name has 1 to %d bytes", id, zone, event.MaxName)
 			}
 		}
+		name := "dc09/" + a.ID
 		a.ID = id
-		r.accounts[id] = &account{Account: a, source: "dc09/" + id, link: linkUnknown, since: o.Now()}
+		r.accounts[id] = &account{Account: a, name: name, source: "dc09/" + id, link: linkUnknown, since: o.Now()}
 		r.order = append(r.order, r.accounts[id])
 	}
 	return r, nil
@@ -198,6 +203,25 @@ func (r *Receiver) keepListening(ctx context.Context, network, address string, s
 			return nil
 		}
 	}
+}
+
+// sockets is how many are to be open.
+func (r *Receiver) sockets() int32 {
+	n := int32(0)
+	for _, a := range []string{r.o.TCP, r.o.UDP} {
+		if a != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// open notes a socket that listens, until the function it gives is called.
+func (r *Receiver) open(a net.Addr) (closed func()) {
+	r.listening.Add(1)
+	r.o.Log.Info("listening for panels", "network", a.Network(), "address", a.String())
+	r.o.Listening(a)
+	return func() { r.listening.Add(-1) }
 }
 
 // sleep waits; false when ctx ended first.

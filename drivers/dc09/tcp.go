@@ -38,8 +38,7 @@ func (r *Receiver) serveTCP(ctx context.Context, sink drivers.Sink) error {
 		_ = l.Close()
 		_ = group.Wait()
 	}()
-	r.o.Listening(l.Addr())
-	r.o.Log.Info("listening for panels", "network", "tcp", "address", l.Addr().String())
+	defer r.open(l.Addr())()
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -48,7 +47,7 @@ func (r *Receiver) serveTCP(ctx context.Context, sink drivers.Sink) error {
 		if !group.TryGo(func() error { r.talk(ctx, conn, sink); return nil }) {
 			_ = conn.Close()
 			if r.dropped.Add(1) == 1 {
-				r.o.Log.Warn("too many panel connections; from here on these are counted", "limit", r.o.Connections, "remote", conn.RemoteAddr().String())
+				r.o.Log.Warn("too many panel connections; later ones are only counted", "limit", r.o.Connections, "remote", conn.RemoteAddr().String())
 			}
 		}
 	}

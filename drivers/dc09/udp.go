@@ -41,8 +41,7 @@ func (r *Receiver) serveUDP(ctx context.Context, sink drivers.Sink) error {
 		cancel()
 		_ = group.Wait()
 	}()
-	r.o.Listening(conn.LocalAddr())
-	r.o.Log.Info("listening for panels", "network", "udp", "address", conn.LocalAddr().String())
+	defer r.open(conn.LocalAddr())()
 	workers := map[*account]chan datagram{}
 	buf := make([]byte, 64<<10)
 	for {
