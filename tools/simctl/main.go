@@ -1,0 +1,80 @@
+// A developer of Watchpost has no village, no alarm panel and no camera on the desk: simctl is all of them, each as a
+// process of its own, and a demonstration of everything together.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// commands is the whole command line.
+type commands struct {
+	Board  boardCommand  `cmd:"" help:"An I/O box with input lines, served over a Unix socket."`
+	Panel  panelCommand  `cmd:"" help:"An alarm panel that reports by SIA DC-09 until it is acknowledged."`
+	Camera cameraCommand `cmd:"" help:"An IP camera at a village gate, served over RTSP."`
+}
+
+// deps are what a command may touch besides its flags.
+type deps struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	log            *slog.Logger
+}
+
+// usageError is a mistake in the command line: exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "simctl:", err)
+	if _, wrong := err.(usageError); wrong {
+		os.Exit(exitUsage)
+	}
+	os.Exit(exitFailed)
+}
+
+// run is the program without its process: it parses args and runs one command until it is done or ctx ends.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	var c commands
+	exit := -1
+	parser, err := kong.New(&c,
+		kong.Name("simctl"),
+		kong.Description("The other end of every wire of a Watchpost station.\n\nEach command prints \"ready\" on a line of its own when it serves, and ends at Ctrl-C."),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 110}),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exit = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err != nil {
+		return fmt.Errorf("building the command line: %w", err)
+	}
+	k, err := parser.Parse(args)
+	if exit >= 0 { // help was asked for and has been printed
+		return nil
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("%w; try `simctl --help`", err)}
+	}
+	return k.Run(deps{stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.NewTextHandler(stderr, nil))})
+}
