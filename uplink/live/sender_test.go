@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/srtp/v3"
 	"pgregory.net/rapid"
 
 	"watchpost/storage/ring"
@@ -385,6 +387,58 @@ func BenchmarkSender(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(9*b.N), "ns/pkt")
+}
+
+// BenchmarkSenderOnTheWire adds AES-GCM and one system call per packet, as every viewer costs them.
+func BenchmarkSenderOnTheWire(b *testing.B) {
+	sink, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}) // never read
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer sink.Close()
+	conn, err := net.DialUDP("udp", nil, sink.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	crypto, err := srtp.CreateContext(make([]byte, 16), make([]byte, 12), srtp.ProtectionProfileAeadAes128Gcm)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := newBench()
+	s.out = &encrypted{conn: conn, crypto: crypto}
+	s.push(true, 9, 1080)
+	u, _ := s.ring.Join().Next()
+	s.pace = bucket{rate: 1e15, most: 1e15}
+	s.ready = true
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		if !s.unit(b.Context(), u) {
+			b.Fatal("over")
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(9*b.N), "ns/pkt")
+	b.ReportMetric(float64(9*b.N)/b.Elapsed().Seconds(), "pkt/s")
+}
+
+type encrypted struct {
+	conn       *net.UDPConn
+	crypto     *srtp.Context
+	plain, out []byte
+}
+
+func (e *encrypted) WriteRTP(h *rtp.Header, p []byte) (int, error) {
+	e.plain = append(e.plain[:0], make([]byte, h.MarshalSize())...)
+	if _, err := h.MarshalTo(e.plain); err != nil {
+		return 0, err
+	}
+	out, err := e.crypto.EncryptRTP(e.out[:0], append(e.plain, p...), h)
+	if err != nil {
+		return 0, err
+	}
+	e.out = out
+	return e.conn.Write(out)
 }
 
 type discard struct{}
