@@ -39,6 +39,7 @@ type plan struct {
 	cameras                []string // URLs; the first is camera "gate", then "cam2", …; user and password are "u" and "p"
 	accounts               string   // YAML of further panel accounts
 	extra                  string   // YAML of further top-level keys
+	pull                   string   // of the cameras, default on-demand
 	roles                  string   // who may look, default dispatcher
 	data                   string   // data directory, default "data" in the village's folder
 }
@@ -85,7 +86,7 @@ func (v *village) writeConfig(p plan, panels string) {
 			id = fmt.Sprintf("cam%d", i+1)
 		}
 		v.cameras = append(v.cameras, id)
-		fmt.Fprintf(&b, "  - {id: %s, name: 村口, url: \"%s\", user: u, password: p, linger: 1s}\n", id, url)
+		fmt.Fprintf(&b, "  - {id: %s, name: 村口, url: \"%s\", user: u, password: p, linger: 1s, pull: %s}\n", id, url, cmp.Or(p.pull, "on-demand"))
 	}
 	b.WriteString("centres:\n")
 	for _, c := range p.centres {
