@@ -46,7 +46,7 @@ func (l *Link) publish(ctx context.Context, topicName string, payload []byte, re
 	select {
 	case <-m.token.Done(): // an error that came before anything was sent
 		if err := m.token.Error(); err != nil {
-			return fmt.Errorf("publishing on %s: %w", topicName, err)
+			return &linkError{fault: FaultLost, err: fmt.Errorf("publishing on %s: %w", topicName, err)}
 		}
 	default:
 	}
@@ -55,6 +55,18 @@ func (l *Link) publish(ctx context.Context, topicName string, payload []byte, re
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// verdict waits a moment for the pump to say why the link failed its user, which it knows better; then ctx ends.
+func verdict(ctx context.Context, err error) error {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-timer.C:
+		return err
 	}
 }
 

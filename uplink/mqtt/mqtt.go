@@ -174,10 +174,15 @@ func (s *Session) once(ctx context.Context, up func()) error {
 }
 
 func (s *Session) serve(ctx context.Context, l *Link) error {
-	if err := s.o.Serve(ctx, l); err != nil && ctx.Err() == nil {
-		return &linkError{fault: FaultOwn, err: err}
+	err := s.o.Serve(ctx, l)
+	var known *linkError
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return nil
+	case errors.As(err, &known):
+		return verdict(ctx, err)
 	}
-	return nil
+	return &linkError{fault: FaultOwn, err: err}
 }
 
 func (s *Session) setLink(l *Link) {
@@ -198,8 +203,8 @@ func (s *Session) heartbeat(ctx context.Context, l *Link) error {
 		case <-s.announce:
 		}
 		s.tellDropped()
-		if err := l.publish(ctx, s.o.Address.State(), s.state(true), true, nil); err != nil && ctx.Err() == nil {
-			return err
+		if err := l.publish(ctx, s.o.Address.State(), s.state(true), true, nil); err != nil {
+			return verdict(ctx, err)
 		}
 	}
 }

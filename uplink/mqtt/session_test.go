@@ -513,6 +513,9 @@ func testKilled(t *testing.T, b broker, ca *authority) {
 		return len(s.kept[event.LaneMain])+len(s.kept[event.LaneAlarm]) >= len(log.events) &&
 			stored[event.LaneMain] == s.heads[event.LaneMain] && stored[event.LaneAlarm] == s.heads[event.LaneAlarm]
 	})
+	if slices.Contains(r.faults(), "own") {
+		t.Fatalf("the broker's death was told as our own: %v", r.faults())
+	}
 	for _, lane := range []event.Lane{event.LaneAlarm, event.LaneMain} {
 		var want []uint64
 		for _, e := range log.events {
