@@ -35,13 +35,19 @@ type centre struct {
 	broker string
 }
 
-// newCentre makes a centre and serves it; more are further flags of dispatch serve.
-func newCentre(t testing.TB, more ...string) *centre {
+// newCentre makes a centre with its built-in broker and serves it.
+func newCentre(t testing.TB) *centre { t.Helper(); return newCentreOn(t, nil) }
+
+// newCentreOn makes a centre on a broker of another make, which it starts on the files of the centre's directory.
+func newCentreOn(t testing.TB, broker func(testing.TB, string) string) *centre {
 	t.Helper()
 	c := &centre{t: t, dir: filepath.Join(t.TempDir(), "centre")}
 	must(t, "dispatch", "init", "--dir", c.dir, "--name", "常山县")
 	must(t, "dispatch", "user", "--dir", c.dir, dispatcher, "--password", password)
-	c.args = append([]string{"serve", "--dir", c.dir, "--listen", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"}, more...)
+	c.args = []string{"serve", "--dir", c.dir, "--listen", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"}
+	if broker != nil {
+		c.args = append(c.args, "--broker", broker(t, c.dir))
+	}
 	c.serve()
 	host := func(address string) string {
 		u, err := url.Parse(address)

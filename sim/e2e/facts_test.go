@@ -10,8 +10,9 @@ import (
 var errNoReceipt = errors.New("the alarm is not receipted")
 
 // TestE2EALineReachesTheScreen is the first way through the house: an edge on a wire becomes an open alarm of the centre.
-func TestE2EALineReachesTheScreen(t *testing.T) {
-	c := newCentre(t)
+func TestE2EALineReachesTheScreen(t *testing.T) { eachBroker(t, aLineReachesTheScreen) }
+
+func aLineReachesTheScreen(t *testing.T, c *centre) {
 	v := caoping(c).build(t)
 	v.start()
 	v.set("door", 1)

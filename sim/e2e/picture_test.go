@@ -11,8 +11,9 @@ import (
 
 // TestE2EAlarmWithPicture walks the main job: a panic button, an alarm on the screen, its camera live, who looked and why on
 // disk at the station before, claim and acknowledgement seen by a second dispatcher.
-func TestE2EAlarmWithPicture(t *testing.T) {
-	c := newCentre(t)
+func TestE2EAlarmWithPicture(t *testing.T) { eachBroker(t, alarmWithPicture) }
+
+func alarmWithPicture(t *testing.T, c *centre) {
 	must(t, "dispatch", "user", "--dir", c.dir, "zhao", "--password", password)
 	url, _ := newCamera(t, "--plate", "浙H12345")
 	p := caoping(c)
@@ -95,8 +96,9 @@ func (v *village) checkAudit(t *testing.T, c *centre) {
 }
 
 // TestE2ENoRuleNoPicture: what no rule allows is denied, told to the dispatcher, and kept.
-func TestE2ENoRuleNoPicture(t *testing.T) {
-	c := newCentre(t)
+func TestE2ENoRuleNoPicture(t *testing.T) { eachBroker(t, noRuleNoPicture) }
+
+func noRuleNoPicture(t *testing.T, c *centre) {
 	url, _ := newCamera(t)
 	p := caoping(c)
 	p.cameras, p.roles = []string{url}, "supervisor"
