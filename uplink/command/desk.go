@@ -150,13 +150,15 @@ func (d *Desk) enter(ctx context.Context, cmd topic.Command, now time.Time) erro
 	if d.o.Handlers[cmd.Kind] == nil {
 		return refuse(ReasonUnknownKind, "kind %q is not known here: update the station", cmd.Kind)
 	}
-	if d.again(ctx, cmd.ID) {
-		return refuse(ReasonRepeated, "taken before")
-	}
 	d.mu.Lock()
-	taken := d.ledger.take(cmd.ID, now)
+	_, known := d.ledger.entries[cmd.ID]
+	taken := !known && d.ledger.take(cmd.ID, now)
 	d.mu.Unlock()
-	if !taken {
+	switch {
+	case known:
+		d.again(ctx, cmd.ID)
+		return refuse(ReasonRepeated, "taken before")
+	case !taken:
 		return refuse(ReasonBusy, "%d commands are remembered already: send it again later", ledgerSize)
 	}
 	select {
