@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,13 +17,16 @@ import (
 	"watchpost/tools/dispatch/web"
 )
 
+// subscribeLimit is how long "ready" may wait for the intake to hear the stations.
+const subscribeLimit = 5 * time.Second
+
 // serveCommand runs the centre.
 type serveCommand struct {
 	Dir        string `required:"" placeholder:"DIR" help:"The centre's directory, made by dispatch init."`
-	Listen     string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the console serves its page. Loopback only: there is no identity system yet. Port 0 takes a free one."`
-	MQTT       string `name:"mqtt" default:"127.0.0.1:8883" placeholder:"HOST:PORT" help:"Where the built-in broker listens for stations (MQTT over TLS, client certificates). Port 0 takes a free one."`
+	Listen     string `default:"127.0.0.1:8080" help:"Where the console serves its page. Loopback only: there is no identity system yet. Port 0 takes a free one."`
+	MQTT       string `name:"mqtt" default:"127.0.0.1:8883" help:"Where the built-in broker listens for stations (MQTT over TLS, client certificates). Port 0 takes a free one."`
 	Broker     string `placeholder:"tls://HOST:PORT" help:"Use this MQTT 3.1.1 broker instead of the built-in one, with the centre's certificate. See mosquitto.conf and mosquitto.acl in tools/dispatch/broker."`
-	MaxPayload int32  `default:"1048576" placeholder:"BYTES" help:"Largest MQTT payload that the built-in broker takes."`
+	MaxPayload int32  `default:"1048576" help:"Largest MQTT payload in bytes that the built-in broker takes."`
 	SyncAlways bool   `help:"Make the built-in broker write every message through to disk. Not needed for safety: what counts is in the ledger before a receipt is given."`
 }
 
@@ -48,13 +52,13 @@ func (c *serveCommand) Run(ctx context.Context, d deps) (err error) {
 	return g.Wait()
 }
 
-// start brings up broker, intake and console, in this order, as members of g.
+// start brings up broker, intake and console, in this order, as members of g, and then lets the stations in.
 func (c *serveCommand) start(ctx context.Context, g *errgroup.Group, d deps, a *authority.Authority, book *ledger.Ledger) error {
-	address, err := c.broker(ctx, g, d, a)
+	client, err := a.ClientTLS()
 	if err != nil {
 		return err
 	}
-	client, err := a.ClientTLS()
+	address, admit, err := c.broker(ctx, g, d, a)
 	if err != nil {
 		return err
 	}
@@ -65,31 +69,43 @@ func (c *serveCommand) start(ctx context.Context, g *errgroup.Group, d deps, a *
 	}
 	g.Go(func() error { return in.Run(ctx) })
 	g.Go(func() error { return con.Run(ctx) })
-	fmt.Fprintf(d.stdout, "http %s\nmqtt %s\nready\n", con.URL(), address)
+	g.Go(func() error {
+		patience := time.NewTimer(subscribeLimit)
+		defer patience.Stop()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-in.Subscribed():
+		case <-patience.C: // the console shows why
+		}
+		admit()
+		_, err := fmt.Fprintf(d.stdout, "http %s\nmqtt %s\nready\n", con.URL(), address)
+		return err
+	})
 	return nil
 }
 
-// broker starts the built-in broker unless another is to be used, and returns its address.
-func (c *serveCommand) broker(ctx context.Context, g *errgroup.Group, d deps, a *authority.Authority) (string, error) {
+// broker starts the built-in broker unless another is to be used. It returns the address and what lets stations in.
+func (c *serveCommand) broker(ctx context.Context, g *errgroup.Group, d deps, a *authority.Authority) (address string, admit func(), err error) {
 	if c.Broker != "" {
 		u, err := url.Parse(c.Broker)
 		if err != nil || u.Scheme != "tls" || u.Port() == "" {
-			return "", fmt.Errorf("--broker %q: want tls://HOST:PORT", c.Broker)
+			return "", nil, fmt.Errorf("--broker %q: want tls://HOST:PORT", c.Broker)
 		}
-		return c.Broker, nil
+		return c.Broker, func() {}, nil
 	}
 	server, err := a.ServerTLS()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	b, err := broker.Start(broker.Options{
 		Dir: c.Dir, Listen: c.MQTT, TLS: server, MaxPayload: c.MaxPayload, SyncAlways: c.SyncAlways, Log: d.log,
 	})
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	g.Go(func() error { return b.Run(ctx) })
-	return "tls://" + b.Addr(), nil
+	return "tls://" + b.Addr(), b.Admit, nil
 }
 
 func (c *serveCommand) askForUsers(ctx context.Context, d deps, book *ledger.Ledger) error {

@@ -5,6 +5,9 @@
 // events until the centre's receipt, and tells its state anew on each connection. So its store is emptied at every start,
 // which also forgets retained states whose stations died together with the broker, before a will could be sent.
 //
+// Stations are let in once Admit says that the centre is listening: what they publish before would be acknowledged and lost,
+// and they would notice only when no receipt comes.
+//
 // Any other MQTT 3.1.1 broker will do; mosquitto.conf and mosquitto.acl beside this file set the same rules there.
 package broker
 
@@ -18,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -46,11 +50,13 @@ type Options struct {
 type Broker struct {
 	ns   *server.Server
 	addr string
+	door *doorman
 }
 
 // Start empties the store, listens and returns when clients can connect.
 func Start(o Options) (*Broker, error) {
-	opts, err := options(o)
+	door := &doorman{log: o.Log}
+	opts, err := options(o, door)
 	if err != nil {
 		return nil, err
 	}
@@ -72,11 +78,18 @@ func Start(o Options) (*Broker, error) {
 		ns.WaitForShutdown()
 		return nil, fmt.Errorf("the broker on %s did not start within %s: %s", o.Listen, startLimit, said.last())
 	}
-	return &Broker{ns: ns, addr: net.JoinHostPort(opts.MQTT.Host, strconv.Itoa(opts.MQTT.Port))}, nil
+	host := opts.MQTT.Host
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // where it can be reached from here
+	}
+	return &Broker{ns: ns, addr: net.JoinHostPort(host, strconv.Itoa(opts.MQTT.Port)), door: door}, nil
 }
 
 // Addr is host:port that clients connect to.
 func (b *Broker) Addr() string { return b.addr }
+
+// Admit lets stations in; until then only the centre itself can connect.
+func (b *Broker) Admit() { b.door.open.Store(true) }
 
 // Run keeps the broker until ctx ends, then stops it in good order. With thousands of connections that takes seconds.
 func (b *Broker) Run(ctx context.Context) error {
@@ -86,7 +99,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	return nil
 }
 
-func options(o Options) (*server.Options, error) {
+func options(o Options, door *doorman) (*server.Options, error) {
 	host, portText, err := net.SplitHostPort(o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("broker's listen address %q: %w; want HOST:PORT", o.Listen, err)
@@ -115,7 +128,7 @@ func options(o Options) (*server.Options, error) {
 		StoreDir:                   filepath.Join(o.Dir, storeName),
 		SyncAlways:                 o.SyncAlways,
 		MaxPayload:                 o.MaxPayload,
-		CustomClientAuthentication: doorman{log: o.Log},
+		CustomClientAuthentication: door,
 		MQTT: server.MQTTOpts{
 			Host:                      host,
 			Port:                      port,
@@ -141,12 +154,15 @@ func probe(listen string) error {
 }
 
 // doorman tells the broker who a client is and what it may do.
-type doorman struct{ log *slog.Logger }
+type doorman struct {
+	log  *slog.Logger
+	open atomic.Bool
+}
 
-var _ server.Authentication = doorman{}
+var _ server.Authentication = (*doorman)(nil)
 
 // Check admits a client whose certificate names the centre or a station, with the topics that belong to it.
-func (d doorman) Check(c server.ClientAuthentication) bool {
+func (d *doorman) Check(c server.ClientAuthentication) bool {
 	state := c.GetTLSConnectionState()
 	if state == nil || len(state.VerifiedChains) == 0 {
 		return false
@@ -154,6 +170,9 @@ func (d doorman) Check(c server.ClientAuthentication) bool {
 	name := authority.NameOf(state.VerifiedChains[0][0])
 	if name == (authority.Name{}) {
 		d.log.Warn("client refused: its certificate names no station", "subject", state.VerifiedChains[0][0].Subject.String(), "remote", c.RemoteAddress())
+		return false
+	}
+	if name.Station != authority.CentreName && !d.open.Load() {
 		return false
 	}
 	user := &server.User{Username: name.Station}

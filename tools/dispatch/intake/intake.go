@@ -51,7 +51,9 @@ type Options struct {
 
 // Intake hears all stations.
 type Intake struct {
-	o Options
+	o          Options
+	subscribed chan struct{} // closed when it hears the stations for the first time
+	once       sync.Once
 
 	mu       sync.Mutex // guards the fields below
 	out      chan<- wish
@@ -66,8 +68,11 @@ func New(o Options) *Intake {
 	if o.Queue == 0 {
 		o.Queue = defaultQueue
 	}
-	return &Intake{o: o, refusals: make(map[refusal]*Refused), waiting: make(map[string]chan topic.Reply)}
+	return &Intake{o: o, subscribed: make(chan struct{}), refusals: make(map[refusal]*Refused), waiting: make(map[string]chan topic.Reply)}
 }
+
+// Subscribed is closed once the intake hears the stations for the first time.
+func (i *Intake) Subscribed() <-chan struct{} { return i.subscribed }
 
 // Run connects to the broker, again and again, until ctx ends.
 func (i *Intake) Run(ctx context.Context) error {
@@ -188,6 +193,8 @@ func (i *Intake) link(ctx context.Context) error {
 	})
 	if err := l.subscribe(ctx); err != nil {
 		l.lose(err)
+	} else {
+		i.once.Do(func() { close(i.subscribed) })
 	}
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {

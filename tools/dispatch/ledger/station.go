@@ -48,6 +48,15 @@ func (l *Ledger) Enrol(ctx context.Context, s Station) error {
 	})
 }
 
+// Strike takes a station that has stored nothing out of the roster: from now on it is refused. One that has is ErrConflict,
+// since its events stay.
+func (l *Ledger) Strike(ctx context.Context, id string) error {
+	return l.write(ctx, "striking "+id+" from the roster", func(tx *sql.Tx) (bool, error) {
+		_, err := tx.ExecContext(ctx, "DELETE FROM station WHERE id = ?", id)
+		return false, err
+	})
+}
+
 // StationOf is the roster's address of a station id; ErrNotFound when it is not enrolled.
 func (l *Ledger) StationOf(ctx context.Context, id string) (topic.Address, error) {
 	a := topic.Address{Station: id}
