@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		// Badger leaves these behind when its Open fails.
 		goleak.IgnoreTopFunction("github.com/dgraph-io/badger/v4.(*DB).monitorCache"),
+		goleak.IgnoreTopFunction("github.com/dgraph-io/ristretto/v2/z.(*AllocatorPool).freeupAllocators"),
 	)
 }
 

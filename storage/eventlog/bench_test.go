@@ -1,0 +1,154 @@
+package eventlog
+
+import (
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"watchpost/storage/event"
+)
+
+// benchDraft is an event of some 512 bytes that does not compress.
+func benchDraft(b *testing.B, severity event.Severity) event.Draft {
+	b.Helper()
+	noise := make([]byte, 450)
+	if _, err := rand.Read(noise); err != nil {
+		b.Fatal(err)
+	}
+	d := draft(severity, "")
+	d.Body = event.NewBody(event.Bytes(event.TagBytes, noise))
+	return d
+}
+
+func percentile(took []time.Duration, p int) float64 {
+	slices.Sort(took)
+	return float64(took[(len(took)-1)*p/100].Microseconds())
+}
+
+// BenchmarkAppend is one alarm at a time, and beside it what the disk takes for one fdatasync of 512 bytes.
+func BenchmarkAppend(b *testing.B) {
+	l := testLog(b, b.TempDir())
+	d := benchDraft(b, event.SeverityAlarm)
+	f, err := os.Create(filepath.Join(b.TempDir(), "plain"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var ours, plain []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		if _, err := l.Append(b.Context(), d); err != nil {
+			b.Fatal(err)
+		}
+		ours = append(ours, time.Since(start))
+		b.StopTimer()
+		start = time.Now()
+		if _, err := f.Write(make([]byte, 512)); err != nil {
+			b.Fatal(err)
+		}
+		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+			b.Fatal(err)
+		}
+		plain = append(plain, time.Since(start))
+		b.StartTimer()
+	}
+	b.ReportMetric(percentile(ours, 50), "p50-µs")
+	b.ReportMetric(percentile(ours, 99), "p99-µs")
+	b.ReportMetric(percentile(plain, 50), "fdatasync-p50-µs")
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkAppend64 is 64 sources at once, one event each time.
+func BenchmarkAppend64(b *testing.B) {
+	l := testLog(b, b.TempDir())
+	d := benchDraft(b, event.SeverityNotice)
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var mu sync.Mutex
+	var took []time.Duration
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			var mine []time.Duration
+			for left.Add(-1) >= 0 {
+				start := time.Now()
+				if _, err := l.Append(b.Context(), d); err != nil {
+					b.Error(err)
+					return
+				}
+				mine = append(mine, time.Since(start))
+			}
+			mu.Lock()
+			took = append(took, mine...)
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(percentile(took, 50), "p50-µs")
+	b.ReportMetric(percentile(took, 99), "p99-µs")
+}
+
+// benchLog is a closed log of n events in one lane.
+func benchLog(b *testing.B, n int) (dir string) {
+	b.Helper()
+	l := testLog(b, b.TempDir())
+	drafts := make([]event.Draft, 64)
+	for n > 0 {
+		for i := range drafts {
+			drafts[i] = benchDraft(b, event.SeverityAlarm)
+		}
+		if _, err := l.Append(b.Context(), drafts...); err != nil {
+			b.Fatal(err)
+		}
+		n -= len(drafts)
+	}
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return l.opt.Dir
+}
+
+// BenchmarkRead reads a lane of 100,000 events from end to end, 256 at a time.
+func BenchmarkRead(b *testing.B) {
+	l := testLog(b, benchLog(b, 100_000))
+	after, read := uint64(0), 0
+	for b.Loop() {
+		es, err := l.Read(event.LaneAlarm, after, 256)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if after = 0; len(es) > 0 {
+			after = es[len(es)-1].Seq
+		}
+		read += len(es)
+	}
+	b.ReportMetric(float64(read)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkOpen opens and closes a log of 60 MB.
+func BenchmarkOpen(b *testing.B) {
+	dir := benchLog(b, 120_000)
+	var took []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		l, err := Open(testOptions(b, dir))
+		if err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(start))
+		if err := l.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(percentile(took, 50)/1000, "open-p50-ms")
+}
