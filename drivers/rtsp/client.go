@@ -13,8 +13,6 @@ import (
 	"fmt"
 	"net"
 	"time"
-
-	"watchpost/drivers/rtsp/h264"
 )
 
 // Defaults of Options.
@@ -147,6 +145,3 @@ type Stats struct {
 	// Packets and Bytes of RTP video; Lost packets of it; Skipped bytes and frames that belong to nothing.
 	Packets, Bytes, Lost, Skipped uint64
 }
-
-// unitFunc is what a session hands access units to.
-type unitFunc = func(h264.Unit) error

@@ -64,7 +64,7 @@ func (r *receiver) report() ([]byte, error) {
 // Play hands access units to got until the session ends, and returns why: nil when ctx is over, [ErrEnded]
 // when the camera said so, got's own error, or what went wrong. A unit is valid only until got returns; got
 // must not take long, since nothing is read meanwhile.
-func (s *Session) Play(ctx context.Context, got unitFunc) error {
+func (s *Session) Play(ctx context.Context, got func(h264.Unit) error) error {
 	stop := context.AfterFunc(ctx, func() { s.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	p := player{Session: s, got: got, heardAt: time.Now()}
@@ -88,7 +88,7 @@ func (s *Session) keepEvery() time.Duration { return max(s.timeout/2, 2*time.Sec
 // player is the state of one Play.
 type player struct {
 	*Session
-	got      unitFunc
+	got      func(h264.Unit) error
 	depack   h264.Depacketizer
 	heardAt  time.Time // when the last video packet came
 	reportAt time.Time // when the next receiver report is due

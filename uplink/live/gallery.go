@@ -232,8 +232,9 @@ func (g *Gallery) claim(ctx context.Context, v *viewing) (context.Context, error
 	return ctx, nil
 }
 
-// drop gives v's slot back.
+// drop gives v's slot back, whether it came to anything or not.
 func (g *Gallery) drop(v *viewing) {
+	v.end(endNever) // the first reason counts
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.viewings, v.request.Viewing)

@@ -406,7 +406,7 @@ func BenchmarkSenderOnTheWire(b *testing.B) {
 		b.Fatal(err)
 	}
 	s := newBench()
-	s.out = &encrypted{conn: conn, crypto: crypto}
+	s.out = &encrypted{conn: conn, crypto: crypto, plain: make([]byte, 0, 1500), out: make([]byte, 0, 1500)}
 	s.push(true, 9, 1080)
 	u, _ := s.ring.Join().Next()
 	s.pace = bucket{rate: 1e15, most: 1e15}
@@ -429,11 +429,12 @@ type encrypted struct {
 }
 
 func (e *encrypted) WriteRTP(h *rtp.Header, p []byte) (int, error) {
-	e.plain = append(e.plain[:0], make([]byte, h.MarshalSize())...)
-	if _, err := h.MarshalTo(e.plain); err != nil {
+	n, err := h.MarshalTo(e.plain[:cap(e.plain)])
+	if err != nil {
 		return 0, err
 	}
-	out, err := e.crypto.EncryptRTP(e.out[:0], append(e.plain, p...), h)
+	e.plain = append(e.plain[:n], p...)
+	out, err := e.crypto.EncryptRTP(e.out[:0], e.plain, h)
 	if err != nil {
 		return 0, err
 	}
