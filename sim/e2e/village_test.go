@@ -37,6 +37,7 @@ type plan struct {
 	id, jurisdiction, name string
 	centres                []*centre
 	cameras                []string // URLs; the first is camera "gate", then "cam2", …; user and password are "u" and "p"
+	lines                  []string // further lines of the board, each a zone of the same name
 	accounts               string   // YAML of further panel accounts
 	extra                  string   // YAML of further top-level keys
 	pull                   string   // of the cameras, default on-demand
@@ -58,7 +59,7 @@ func (p plan) build(t testing.TB) *village {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	v := &village{t: t, id: p.id, dir: dir, config: filepath.Join(dir, "station.yaml")}
-	v.board = start(t, "simctl", "board", "--socket", filepath.Join(dir, "board.sock"), "--lines", "door,panic")
+	v.board = start(t, "simctl", "board", "--socket", filepath.Join(dir, "board.sock"), "--lines", strings.Join(append([]string{"door", "panic"}, p.lines...), ","))
 	v.board.line("ready")
 	v.writeConfig(p, "127.0.0.1:0")
 	return v
@@ -76,6 +77,9 @@ func (v *village) writeConfig(p plan, panels string) {
 	}
 	fmt.Fprintf(&b, "  - {id: door, name: 大门, board: main, line: door, rest: open%s}\n", camera)
 	fmt.Fprintf(&b, "  - {id: panic, name: 紧急按钮, board: main, line: panic, rest: open, debounce: 20ms%s}\n", camera)
+	for _, line := range p.lines {
+		fmt.Fprintf(&b, "  - {id: %s, board: main, line: %s, rest: open%s}\n", line, line, camera)
+	}
 	fmt.Fprintf(&b, "panels:\n  listen: %s\n  accounts:\n  - {id: \"1409\", name: 小学, supervision: 90s}\n%s", panels, p.accounts)
 	if len(p.cameras) > 0 {
 		b.WriteString("cameras:\n")
