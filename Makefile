@@ -33,7 +33,7 @@ UNIT = $$(go list ./... | grep -v -e /sim/e2e -e /tools/lint)
 
 # How long `make fuzz` stays with each target, and what `make fuzz-short` spends on all of them, in seconds.
 FUZZTIME   ?= 1h
-FUZZBUDGET ?= 220
+FUZZBUDGET ?= 210
 
 .PHONY: help
 help: ## list the targets
@@ -74,7 +74,7 @@ fuzz: ## each fuzz target for FUZZTIME (1h)
 	@.ci/fuzz each $(FUZZTIME)
 
 .PHONY: fuzz-short
-fuzz-short: ## all fuzz targets within FUZZBUDGET seconds (220), building included
+fuzz-short: ## all fuzz targets within FUZZBUDGET seconds (210), building included
 	@.ci/fuzz all $(FUZZBUDGET)
 
 # A figure is one line: figure NAME VALUE UNIT goal GOAL ok|short. Falling short is told, not punished;
