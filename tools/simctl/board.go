@@ -81,6 +81,9 @@ func listenUnix(path string) (net.Listener, error) {
 
 // operate does what one typed line says.
 func operate(ctx context.Context, d deps, b *board.Board, words []string) error {
+	if len(words) == 0 {
+		return nil
+	}
 	arguments, known := map[string]int{"set": 2, "pulse": 2, "storm": 3, "level": 1, "mute": 1, "drop": 1, "disconnect": 0}[words[0]]
 	switch {
 	case !known:

@@ -16,6 +16,7 @@ import (
 
 // commands is the whole command line.
 type commands struct {
+	Demo   demoCommand   `cmd:"" help:"Three stations of two counties, a centre and an alarm with video, in one browser page."`
 	Board  boardCommand  `cmd:"" help:"An I/O box with input lines, served over a Unix socket."`
 	Panel  panelCommand  `cmd:"" help:"An alarm panel that reports by SIA DC-09 until it is acknowledged."`
 	Camera cameraCommand `cmd:"" help:"An IP camera at a village gate, served over RTSP."`

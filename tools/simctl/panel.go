@@ -104,6 +104,9 @@ func (c *panelCommand) key() ([]byte, error) {
 
 // raise makes the report of one typed line.
 func raise(ctx context.Context, p *panel.Panel, words []string) error {
+	if len(words) == 0 {
+		return nil
+	}
 	if words[0] != "raise" {
 		return errors.New("unknown: use raise [CODE [ZONE [TEXT …]]]")
 	}

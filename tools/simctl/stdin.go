@@ -19,7 +19,7 @@ const (
 	pollEvery = 100 * time.Millisecond
 )
 
-// typed calls do with each line of in, in words, until in or ctx ends. A line that do refuses is answered on stderr.
+// typed calls do with the words of each line of standard input, until that or ctx ends. A line that do refuses is answered on stderr.
 // Reading a terminal or a pipe does not outlast ctx.
 func typed(ctx context.Context, d deps, do func(words []string) error) error {
 	buf, chunk := []byte(nil), make([]byte, maxTyped)
@@ -35,11 +35,7 @@ func typed(ctx context.Context, d deps, do func(words []string) error) error {
 				break
 			}
 			buf = rest
-			words := strings.Fields(string(line))
-			if len(words) == 0 {
-				continue
-			}
-			if err := do(words); err != nil {
+			if err := do(strings.Fields(string(line))); err != nil {
 				fmt.Fprintf(d.stderr, "simctl: %q: %v\n", string(line), err)
 			}
 		}
