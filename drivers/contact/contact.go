@@ -220,6 +220,9 @@ func (z *zone) draft(f fact) event.Draft {
 		event.Text(event.TagState, f.state), event.Text(event.TagPrevious, f.previous),
 		event.Text(event.TagReason, f.reason), event.Text(event.TagDetail, f.detail), event.Text(event.TagLine, z.cfg.Line),
 	}
+	if f.state == stateActive {
+		fields = append(fields, event.Text(event.TagCode, z.cfg.Code))
+	}
 	if f.lost > 0 {
 		fields = append(fields, event.Uint(event.TagLost, f.lost))
 	}

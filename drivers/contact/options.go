@@ -18,6 +18,9 @@ type Config struct {
 	NormallyClosed bool
 	// Debounce is how long a level must hold; it is done by the bus. 0 = none.
 	Debounce time.Duration
+	// Code says what the contact is for, as a panel would: a SIA code (DC-03) such as BA or PA. It goes into the event when
+	// the zone becomes active; "" = not told.
+	Code string
 	// Severity is that of the event when the zone becomes active: alarm, warning or notice.
 	Severity event.Severity
 }

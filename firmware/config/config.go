@@ -46,6 +46,13 @@ type Board struct {
 	Socket  string `yaml:"socket"`
 }
 
+// ZoneKinds are what a zone may be for, and the SIA code (DC-03) of its alarm.
+func ZoneKinds() map[string]string {
+	return map[string]string{
+		"intrusion": "BA", "panic": "PA", "hold-up": "HA", "tamper": "TA", "fire": "FA", "gas": "GA", "medical": "MA",
+	}
+}
+
 // Zone is one supervised input on one line of a board.
 type Zone struct {
 	ID       string        `yaml:"id"`
@@ -53,6 +60,7 @@ type Zone struct {
 	Board    string        `yaml:"board"`
 	Line     string        `yaml:"line"`
 	Rest     string        `yaml:"rest"` // closed or open
+	Kind     string        `yaml:"kind"` // a key of ZoneKinds
 	Debounce time.Duration `yaml:"debounce"`
 	Severity string        `yaml:"severity"` // alarm, warning or notice
 	Camera   string        `yaml:"camera"`
@@ -66,13 +74,14 @@ type Panels struct {
 
 // Account is one alarm panel that the receiver believes.
 type Account struct {
-	ID          string        `yaml:"id"`
-	Name        string        `yaml:"name"`
-	KeyHex      string        `yaml:"key_hex"`
-	KeyASCII    string        `yaml:"key_ascii"`
-	CRCOverCR   bool          `yaml:"crc_over_cr"`
-	Supervision time.Duration `yaml:"supervision"`
-	Camera      string        `yaml:"camera"`
+	ID          string            `yaml:"id"`
+	Name        string            `yaml:"name"`
+	KeyHex      string            `yaml:"key_hex"`
+	KeyASCII    string            `yaml:"key_ascii"`
+	CRCOverCR   bool              `yaml:"crc_over_cr"`
+	Zones       map[string]string `yaml:"zones"` // the panel's zone as it sends it → what people call it
+	Supervision time.Duration     `yaml:"supervision"`
+	Camera      string            `yaml:"camera"`
 }
 
 // Camera is one IP camera.

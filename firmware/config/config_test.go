@@ -55,6 +55,8 @@ func TestEachMistakeIsExplained(t *testing.T) {
 		{"plain broker", "tls://dispatch", "tcp://dispatch", "centres[0].broker", "want tls://HOST:PORT"},
 		{"short command key", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", "AAAA", "centres[0].command_key", "base64 of 32 bytes"},
 		{"unknown lane", "[alarm, main, read, trace] ", "[alarm, mian] ", "centres[0].lanes[1]", "did you mean main?"},
+		{"unknown kind of zone", "kind: panic", "kind: pannic", "zones[1].kind", "did you mean panic?"},
+		{"zone without a name", `"002": 大门`, `"002": ""`, "panels.accounts[0].zones", "1 to 64 bytes"},
 		{"rule for nobody", "roles: [dispatcher]", "roles: []", "access[0].roles", "name the roles"},
 		{"bad account", `id: "1409"`, `id: "14x9"`, "panels.accounts[0].id", "hex digits"},
 		{"two zones on a line", "line: panic", "line: door", "zones[1].line", "feeds two zones"},

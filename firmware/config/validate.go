@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -29,6 +30,7 @@ func (c *Config) fill() {
 	}
 	for i := range c.Zones {
 		c.Zones[i].Rest = cmp.Or(c.Zones[i].Rest, "closed")
+		c.Zones[i].Kind = cmp.Or(c.Zones[i].Kind, "intrusion")
 		c.Zones[i].Severity = cmp.Or(c.Zones[i].Severity, "alarm")
 	}
 	for i := range c.Cameras {
@@ -134,6 +136,7 @@ func (c *Config) validateZones(s *sheet, cameras []string) {
 		s.known(key+".board", z.Board, "board", boards)
 		s.required(key+".line", z.Line, "the line's name as the board calls it")
 		s.word(key+".rest", z.Rest, "closed", "open")
+		s.word(key+".kind", z.Kind, slices.Sorted(maps.Keys(ZoneKinds()))...)
 		s.word(key+".severity", z.Severity, "alarm", "warning", "notice")
 		s.between(key+".debounce", z.Debounce, 0, time.Second)
 		s.known(key+".camera", z.Camera, "camera", cameras)
@@ -169,6 +172,11 @@ func (c *Config) validatePanels(s *sheet, cameras []string) {
 			s.add(key+".key_hex", "want 32, 48 or 64 hex digits")
 		case a.KeyASCII != "" && !aesLength(len(a.KeyASCII)):
 			s.add(key+".key_ascii", "want 16, 24 or 32 characters; a key of hex digits goes under key_hex")
+		}
+		for number, name := range a.Zones {
+			if name == "" || len(name) > 64 {
+				s.add(key+".zones", "zone %q: want a name of 1 to 64 bytes", number)
+			}
 		}
 		s.between(key+".supervision", a.Supervision, 0, 24*time.Hour)
 		s.known(key+".camera", a.Camera, "camera", cameras)

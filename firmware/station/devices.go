@@ -27,7 +27,7 @@ func (s *Station) wirePanels(o Options) error {
 		if err != nil {
 			return fmt.Errorf("account %s: %w", a.ID, err)
 		}
-		accounts = append(accounts, dc09.Account{ID: a.ID, Key: key, CRCOverCR: a.CRCOverCR, Supervision: a.Supervision})
+		accounts = append(accounts, dc09.Account{ID: a.ID, Key: key, CRCOverCR: a.CRCOverCR, Zones: a.Zones, Supervision: a.Supervision})
 	}
 	receiver, err := dc09.New(dc09.Options{
 		TCP: s.config.Panels.Listen, UDP: s.config.Panels.Listen, Accounts: accounts, Log: s.log.With("driver", "dc09"), Now: o.Now,

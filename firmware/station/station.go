@@ -153,6 +153,7 @@ func (s *Station) contactsOf(board string) []contact.Config {
 		severity, _ := event.ParseSeverity(z.Severity) // config has checked the word
 		list = append(list, contact.Config{
 			Zone: z.ID, Line: z.Line, NormallyClosed: z.Rest == "closed", Debounce: z.Debounce, Severity: severity,
+			Code: config.ZoneKinds()[z.Kind],
 		})
 	}
 	return list

@@ -76,7 +76,7 @@ func (v *village) writeConfig(p plan, panels string) {
 		camera = ", camera: gate"
 	}
 	fmt.Fprintf(&b, "  - {id: door, name: 大门, board: main, line: door, rest: open%s}\n", camera)
-	fmt.Fprintf(&b, "  - {id: panic, name: 紧急按钮, board: main, line: panic, rest: open, debounce: 20ms%s}\n", camera)
+	fmt.Fprintf(&b, "  - {id: panic, name: 紧急按钮, kind: panic, board: main, line: panic, rest: open, debounce: 20ms%s}\n", camera)
 	for _, line := range p.lines {
 		fmt.Fprintf(&b, "  - {id: %s, board: main, line: %s, rest: open%s}\n", line, line, camera)
 	}
