@@ -199,7 +199,7 @@ func TestGStreamer(t *testing.T) {
 			if want := (60 + c.gop - 1) / c.gop; keys != want {
 				t.Errorf("%d key units of 60, want %d", keys, want)
 			}
-			if health := cam.Health(); health.State != camera.StateUp || health.BFrames || health.FrameRate < 15 || health.FrameRate > 40 || health.BitRate < 500_000 || health.Lost != 0 {
+			if health := cam.Health(); health.State != camera.StateUp || health.BFrames || health.FrameRate < 10 || health.FrameRate > 60 || health.BitRate < 500_000 || health.Lost != 0 {
 				t.Errorf("health %+v", health)
 			}
 			if len(b.told) > 0 {
@@ -226,10 +226,13 @@ func TestGStreamerAsksForThePassword(t *testing.T) {
 
 func TestGStreamerEndOfFileAndAnotherSize(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "cam.mp4")
-	film(t, file, "640x360", 2, 25)
+	film(t, file, "640x360", 3, 25)
+	film(t, file+".larger.mp4", "1280x720", 4, 25)
 	cam, b := run(t, camera.Options{URL: gstreamer(t, file), Always: true, Silence: 3 * time.Second})
 	b.next(t, camera.StateUp, "")
-	film(t, file, "1280x720", 4, 25)
+	if err := os.Rename(file+".larger.mp4", file); err != nil { // the server goes on with the one it has open
+		t.Fatal(err)
+	}
 	b.next(t, camera.StateDown, "ended")
 	d := b.next(t, camera.StateUp, "")
 	if w, _ := d.Body.Uint(event.TagWidth); w != 1280 || d.Qualifier != event.QualifierRestore {
