@@ -22,7 +22,7 @@ const chromium = "/usr/bin/chromium"
 // browser is one headless Chromium with a profile of its own.
 type browser struct {
 	t   testing.TB
-	ctx context.Context
+	run func(...chromedp.Action) error // with patience
 }
 
 // keepConnections lets tests ask the page's peer connections for their statistics.
@@ -46,35 +46,32 @@ func newBrowser(t testing.TB, language string) *browser {
 	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(func() { cancel(); stop() })
-	b := &browser{t, ctx}
-	b.do(chromedp.ActionFunc(func(ctx context.Context) error {
+	// The first Run starts the browser, which lives as long as that context: no deadline there.
+	err := chromedp.Run(ctx, chromedp.ActionFunc(func(ctx context.Context) error {
 		_, err := page.AddScriptToEvaluateOnNewDocument(keepConnections).Do(ctx)
 		return err
 	}))
-	return b
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &browser{t, func(actions ...chromedp.Action) error {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		return chromedp.Run(ctx, actions...)
+	}}
 }
 
 func (b *browser) do(actions ...chromedp.Action) {
 	b.t.Helper()
-	if err := b.try(actions...); err != nil {
+	if err := b.run(actions...); err != nil {
 		b.t.Fatal(err)
 	}
-}
-
-func (b *browser) try(actions ...chromedp.Action) error {
-	// The first Run starts the browser, which lives as long as that context: no deadline there.
-	if chromedp.FromContext(b.ctx).Browser == nil {
-		return chromedp.Run(b.ctx, actions...)
-	}
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	return chromedp.Run(ctx, actions...)
 }
 
 // value evaluates a JavaScript expression, waiting for a promise.
 func value[T any](b *browser, expression string) (T, error) {
 	var v T
-	err := b.try(chromedp.Evaluate(expression, &v, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	err := b.run(chromedp.Evaluate(expression, &v, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
 	return v, err
 }
 

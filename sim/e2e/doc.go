@@ -3,5 +3,5 @@
 //
 // There are tests only. TestE2E… follow the ways through the house; TestFault… break something on the way;
 // TestBench… measure and print one line a figure. WATCHPOST_BIN names the folder with watchpostd, dispatch and
-// simctl; without it they are built for the run.
+// simctl: `make e2e` sets it.
 package e2e
