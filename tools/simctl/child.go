@@ -86,7 +86,7 @@ func (f *family) watch(c *child, out io.Reader, log *os.File) {
 	}
 	_, _ = io.Copy(log, out) // what is left when a line was too long to be one
 	_ = c.cmd.Wait()         // how it ended is in cmd.ProcessState
-	_ = log.Close()  // a log of a demonstration
+	_ = log.Close()          // a log of a demonstration
 	close(c.exited)
 	select {
 	case <-f.stopping:

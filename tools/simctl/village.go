@@ -59,13 +59,16 @@ func villages() []*village {
 	}
 }
 
-// socket is the path of the village's I/O box.
+// socket is the path of the village's I/O box, and door that of the station's local door.
 func (v *village) socket() string { return filepath.Join(v.dir, "board.sock") }
+func (v *village) door() string   { return filepath.Join(v.dir, "data", status.Socket) }
 
 // startDevices starts the I/O box and the cameras.
 func (v *village) startDevices(ctx context.Context, f *family, p programs) (err error) {
-	if n := len(v.socket()); n > maxSocketPath {
-		return fmt.Errorf("the path %s has %d bytes, a socket's may have %d: choose a shorter --dir", v.socket(), n, maxSocketPath)
+	for _, path := range [2]string{v.socket(), v.door()} {
+		if n := len(path); n > maxSocketPath {
+			return fmt.Errorf("the path %s has %d bytes, a socket's may have %d: choose a shorter --dir", path, n, maxSocketPath)
+		}
 	}
 	if v.board, err = f.start("board-"+v.id, p.simctl, "board", "--socket", v.socket(), "--lines", "door,panic"); err != nil {
 		return err
@@ -108,11 +111,11 @@ func (v *village) yaml(centre string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Written by simctl demo.\nstation:\n  id: %s\n  jurisdiction: %s\n  name: %s\n", v.id, v.jurisdiction, v.name)
 	b.WriteString("data: data\nlog:\n  reserve: 16MiB\nboards:\n  - id: main\n    backend: linesock\n    socket: board.sock\nzones:\n")
-	for _, zone := range [2][2]string{{"panic", "紧急按钮"}, {"door", "警务室大门"}} {
-		fmt.Fprintf(&b, "  - id: %s\n    name: %s\n    board: main\n    line: %s\n    rest: open\n    camera: gate\n", zone[0], zone[1], zone[0])
+	for _, zone := range [2][3]string{{"panic", "紧急按钮", "panic"}, {"door", "警务室大门", "intrusion"}} {
+		fmt.Fprintf(&b, "  - id: %s\n    name: %s\n    kind: %s\n    board: main\n    line: %s\n    rest: open\n    camera: gate\n", zone[0], zone[1], zone[2], zone[0])
 	}
 	if v.panel {
-		fmt.Fprintf(&b, "panels:\n  listen: %s\n  accounts:\n    - id: \"%s\"\n      name: 草坪小学\n      supervision: 90s\n      camera: %s\n",
+		fmt.Fprintf(&b, "panels:\n  listen: %s\n  accounts:\n    - id: \"%s\"\n      name: 草坪小学\n      zones: {\"003\": 后门}\n      supervision: 90s\n      camera: %s\n",
 			v.panels, panelAccount, v.views[len(v.views)-1].id)
 	}
 	b.WriteString("cameras:\n")
@@ -138,7 +141,7 @@ func freePort() (string, error) {
 func (v *village) status(ctx context.Context) (status.Status, error) {
 	var s status.Status
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(v.dir, "data", status.Socket))
+		return (&net.Dialer{}).DialContext(ctx, "unix", v.door())
 	}
 	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 5 * time.Second}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://station"+status.Path, nil)
