@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/pb"
@@ -16,9 +17,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// suspicious is how many openings without a close in good order make the log look at every block before Badger does: a
-// block that kills Badger's own goroutines would otherwise kill the agent at each start.
-const suspicious = 3
+// suspicious is how many openings in a row that neither ended in good order nor lasted until calm make the log look at
+// every block before Badger does: a block that kills Badger's own goroutines would otherwise kill the agent at each start.
+const (
+	suspicious = 3
+	calm       = time.Minute
+)
 
 // errDamage is wrapped by what checkFiles finds.
 var errDamage = errors.New("damaged")

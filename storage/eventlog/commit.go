@@ -67,6 +67,10 @@ func (l *Log) ready(b *batch) {
 		return
 	}
 	ok, err := l.roomFor(roomToAppend)
+	if errors.Is(err, ErrClosed) {
+		b.refuse, b.blocked = err, err
+		return
+	}
 	l.sayFull(!ok)
 	if ok {
 		b.tell(l.toTell(), &l.refused)
@@ -367,6 +371,9 @@ func (l *Log) settle(b *batch) {
 	l.next, l.tails = b.next, b.tails
 	h := l.keeper.now
 	h.last = lastOf(b.tails)
+	if time.Since(l.opened) > calm {
+		h.starts = 0 // what Badger does behind an opening is done
+	}
 	if err := l.keeper.write(h); err != nil {
 		l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: heads not noted", slog.Any("err", err))
 	}

@@ -357,3 +357,37 @@ func TestIsDamage(t *testing.T) {
 		}
 	}
 }
+
+// A Badger that is held by something else than an agent, such as a tool on a technician's bench.
+func TestBadgerHeld(t *testing.T) {
+	dir, epoch := written(t, 1)
+	db, err := badger.Open(tiny(filepath.Join(dir, badgerName), testOptions(t, dir).Log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(testOptions(t, dir)); !errors.Is(err, ErrLocked) {
+		t.Errorf("open: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l := testLog(t, dir); l.Epoch() != epoch {
+		t.Error("a held log was set aside")
+	}
+}
+
+// An opening that lasts is a good one, though it never ends in good order: a box without a switch is no suspect.
+func TestCalm(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 3 {
+		l := testLog(t, dir)
+		if h, _ := readHeads(dir); h.starts != 1 {
+			t.Fatalf("opening %d counts as the %dth bad one", i+1, h.starts)
+		}
+		l.mu.Lock()
+		l.opened = l.opened.Add(-2 * calm)
+		l.mu.Unlock()
+		mustAppend(t, l, draft(event.SeverityTrace, "t"))
+		dir = asKilled(t, l)
+	}
+}

@@ -2,6 +2,8 @@ package eventlog
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -34,16 +36,26 @@ func notDamage() []unix.Errno {
 	}
 }
 
-// isDamage reports whether an error of Badger's Open means that its files are broken. Badger flattens the errors that it
-// wraps into text (y.Wrap), so the text of the system's error is looked for as well.
+// isDamage reports whether an error of Badger's Open means that its files are broken.
 func isDamage(err error) bool {
 	if err == nil {
 		return false
 	}
-	for _, no := range notDamage() {
-		if errors.Is(err, no) || strings.Contains(err.Error(), no.Error()) {
-			return false
-		}
+	return !slices.ContainsFunc(notDamage(), func(no unix.Errno) bool { return is(err, no) })
+}
+
+// is looks for the text of a system's error as well, since Badger flattens what it wraps into text (y.Wrap).
+func is(err error, no unix.Errno) bool {
+	return errors.Is(err, no) || strings.Contains(err.Error(), no.Error())
+}
+
+// named puts our name on errors of the system that have one.
+func named(err error) error {
+	switch {
+	case is(err, unix.ENOSPC):
+		return fmt.Errorf("%w: free some space: %w", ErrDiskFull, err)
+	case is(err, unix.EWOULDBLOCK):
+		return fmt.Errorf("%w: stop it, or give this agent a directory of its own: %w", ErrLocked, err)
 	}
-	return true
+	return err
 }

@@ -22,7 +22,7 @@ import (
 type heads struct {
 	epoch event.Epoch
 	last  [laneSlots]uint64 // by lane
-	// starts counts the openings since the log was last closed in good order.
+	// starts counts the openings since one that ended in good order or lasted until calm.
 	starts uint8
 }
 

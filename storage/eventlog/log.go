@@ -20,7 +20,7 @@ const DefaultReserve = 64 << 20
 
 // Options say where a log stands and whose it is.
 type Options struct {
-	Dir          string // data directory of this log alone; made if it is missing
+	Dir          string // data directory of this log alone, where fallocate(2) works; made if it is missing
 	Station      string // station id
 	ReserveBytes int64  // kept back so that a full disk can be opened again, ≥ 16 MiB; 0 = DefaultReserve
 	Log          *slog.Logger
@@ -54,6 +54,8 @@ type Log struct {
 	lock  *os.File
 	db    *badger.DB
 	epoch event.Epoch
+	// opened is when, for deciding that this opening went well.
+	opened time.Time
 
 	queue   chan *request
 	kick    chan struct{} // there are holes to tell

@@ -12,10 +12,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/ristretto/v2/z"
-	"golang.org/x/sys/unix"
 
 	"watchpost/storage/event"
 )
@@ -57,13 +57,10 @@ func Open(opt Options) (*Log, error) {
 		opt: opt, lock: lock,
 		queue: make(chan *request, maxQueue), kick: make(chan struct{}, 1),
 		quit: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}),
-		room: room{dir: opt.Dir, reserve: opt.ReserveBytes},
+		room: room{dir: opt.Dir, reserve: opt.ReserveBytes}, opened: time.Now(),
 	}
 	if err := l.start(); err != nil {
-		if errors.Is(err, unix.ENOSPC) || strings.Contains(err.Error(), unix.ENOSPC.Error()) {
-			err = fmt.Errorf("%w: %w", ErrDiskFull, err)
-		}
-		return nil, errors.Join(fmt.Errorf("opening the event log: %w", err), l.abandon())
+		return nil, errors.Join(fmt.Errorf("opening the event log: %w", named(err)), l.abandon())
 	}
 	l.ends.Go(l.write)
 	return l, nil

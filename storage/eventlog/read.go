@@ -17,9 +17,14 @@ const maxRead = 4096
 //
 // What cannot be read any more is stepped over, and told once by a log.evicted event with reason "damaged", lane, from and
 // upto, in the main lane.
-func (l *Log) Read(lane event.Lane, after uint64, n int) ([]event.Event, error) {
+func (l *Log) Read(lane event.Lane, after uint64, n int) (events []event.Event, err error) {
 	l.reading.RLock()
 	defer l.reading.RUnlock()
+	defer func() { // Badger takes some broken blocks apart before it looks at their checksum
+		if r := recover(); r != nil {
+			events, err = nil, fmt.Errorf("reading lane %s after %d: %w block: %v", lane, after, errDamage, r)
+		}
+	}()
 	if l.closed.Load() {
 		return nil, ErrClosed
 	}

@@ -136,7 +136,7 @@ func (l *Log) roomFor(n int64) (bool, error) {
 		select {
 		case <-time.After(lookAgain):
 		case <-l.quit:
-			return false, nil
+			return false, ErrClosed
 		}
 	}
 	return false, nil
