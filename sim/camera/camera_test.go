@@ -42,7 +42,7 @@ func start(t *testing.T, o Options) string {
 }
 
 // small is a camera that costs little: whole pictures of 38 kB.
-func small() Options { return Options{Width: 176, Height: 144, FPS: 30, GOP: 300 * time.Millisecond} }
+func small() Options { return Options{Width: 176, Height: 144, FPS: 50, GOP: 300 * time.Millisecond} }
 
 func TestPicturesOverRTSPAreDecodable(t *testing.T) {
 	url := start(t, small())
@@ -178,7 +178,7 @@ func TestFFmpegPullsWithDigest(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 		cmd := exec.CommandContext(ctx, ffmpeg(t), "-hide_banner", "-loglevel", "error", "-xerror", "-err_detect", "explode",
 			"-rtsp_transport", "tcp", "-i", strings.Replace(url, "rtsp://", "rtsp://guard:se-cret@", 1),
-			"-frames:v", "45", "-fps_mode", "passthrough", "-vf", "setpts=N", "-f", "rawvideo", "-pix_fmt", "yuv420p", "pipe:1")
+			"-frames:v", "30", "-fps_mode", "passthrough", "-vf", "setpts=N", "-f", "rawvideo", "-pix_fmt", "yuv420p", "pipe:1")
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
@@ -187,10 +187,10 @@ func TestFFmpegPullsWithDigest(t *testing.T) {
 			t.Fatalf("%s: ffmpeg: %v\n%s", digest, err, stderr.String())
 		}
 		size := 176 * 144 * 3 / 2
-		if len(out) != 45*size {
-			t.Fatalf("%s: %d bytes, want 45 pictures", digest, len(out))
+		if len(out) != 30*size {
+			t.Fatalf("%s: %d bytes, want 30 pictures", digest, len(out))
 		}
-		if _, err := ReadTimecode(out[44*size:], 176, 144); err != nil {
+		if _, err := ReadTimecode(out[29*size:], 176, 144); err != nil {
 			t.Errorf("%s: %v", digest, err)
 		}
 	}
@@ -343,13 +343,13 @@ func TestClientsDoNotDisturbEachOther(t *testing.T) {
 	}
 	v := dial(t, url)
 	v.play()
-	shots := v.mustShots(60)
+	shots := v.mustShots(40)
 	var stream []byte
 	for _, s := range shots {
 		stream = append(stream, s.annexB...)
 	}
-	if n := len(decode(t, stream)); n != 60*176*144*3/2 {
-		t.Errorf("%d bytes decoded, want 60 pictures", n)
+	if n := len(decode(t, stream)); n != 40*176*144*3/2 {
+		t.Errorf("%d bytes decoded, want 40 pictures", n)
 	}
 }
 
