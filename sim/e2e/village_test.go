@@ -149,9 +149,10 @@ func (v *village) set(line string, level int) { v.t.Helper(); v.board.say("set %
 // doorWord is what the local door says of the station, as far as the tests look.
 type doorWord struct {
 	Log struct {
-		Epoch string
-		Full  bool
-		Heads map[string]uint64
+		Epoch   string
+		Full    bool
+		Refused uint64
+		Heads   map[string]uint64
 	}
 	Drivers []struct {
 		Name     string
