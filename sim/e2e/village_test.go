@@ -163,7 +163,10 @@ type doorWord struct {
 		Online     bool
 		Receipts   map[string]uint64
 	}
-	Viewings []struct{ ID, Camera, State string }
+	Viewings []struct {
+		ID, Camera, State string
+		Packets           uint64
+	}
 }
 
 // door asks the station's local door.
