@@ -51,6 +51,7 @@ type Broker struct {
 	ns   *server.Server
 	addr string
 	door *doorman
+	said *journal
 }
 
 // Start empties the store, listens and returns when clients can connect.
@@ -82,7 +83,7 @@ func Start(o Options) (*Broker, error) {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1" // where it can be reached from here
 	}
-	return &Broker{ns: ns, addr: net.JoinHostPort(host, strconv.Itoa(opts.MQTT.Port)), door: door}, nil
+	return &Broker{ns: ns, addr: net.JoinHostPort(host, strconv.Itoa(opts.MQTT.Port)), door: door, said: said}, nil
 }
 
 // Addr is host:port that clients connect to.
@@ -94,6 +95,7 @@ func (b *Broker) Admit() { b.door.open.Store(true) }
 // Run keeps the broker until ctx ends, then stops it in good order. With thousands of connections that takes seconds.
 func (b *Broker) Run(ctx context.Context) error {
 	<-ctx.Done()
+	b.said.hush()
 	b.ns.Shutdown()
 	b.ns.WaitForShutdown()
 	return nil

@@ -16,6 +16,7 @@ type journal struct {
 
 	mu    sync.Mutex // guards the fields below
 	fault string
+	quiet bool // the broker is being stopped: what it says of that is of no interest
 }
 
 var _ server.Logger = (*journal)(nil)
@@ -47,8 +48,17 @@ func (j *journal) Tracef(string, ...any) {}
 func (j *journal) tell(level slog.Level, line string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.quiet {
+		return
+	}
 	j.fault = line
 	j.log.Log(context.Background(), level, line, "from", "broker")
+}
+
+func (j *journal) hush() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.quiet = true
 }
 
 // last is the latest warning or error.

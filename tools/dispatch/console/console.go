@@ -34,6 +34,7 @@ const (
 	maxOpenShown  = 1000
 	recentPage    = 50
 	viewingAnswer = 10 * time.Second
+	maxClosings   = 64 // viewings that stations are being told to end
 )
 
 // Asker sends a command to a station and waits for the answer.
@@ -57,6 +58,8 @@ type Console struct {
 	name string
 	l    net.Listener
 
+	closings chan ledger.Viewing // viewings that stations are to end
+
 	mu       sync.Mutex // guards the fields below
 	browsers int
 	failures map[string]failure
@@ -76,7 +79,7 @@ func Listen(ctx context.Context, o Options) (*Console, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for browsers: %w; give another address with --listen, or end the program that has this one", err)
 	}
-	return &Console{o: o, name: name, l: l, failures: make(map[string]failure)}, nil
+	return &Console{o: o, name: name, l: l, closings: make(chan ledger.Viewing, maxClosings), failures: make(map[string]failure)}, nil
 }
 
 // loopbackOnly refuses an address that others than this machine can reach.
@@ -127,6 +130,7 @@ func (c *Console) Run(ctx context.Context) error {
 			srv.Close()
 		}
 	})
+	stopped.Go(func() { c.closeViewings(base) })
 	err := srv.Serve(c.l)
 	cancel()
 	stopped.Wait()

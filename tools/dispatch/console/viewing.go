@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"watchpost/tools/dispatch/intake"
 	"watchpost/tools/dispatch/ledger"
 	"watchpost/uplink/topic"
@@ -88,6 +90,9 @@ func (c *Console) postViewing(w http.ResponseWriter, r *http.Request, p person) 
 	record := context.WithoutCancel(r.Context())
 	if err != nil {
 		kind, message := refusalOf(err)
+		if errors.Is(err, intake.ErrSilent) {
+			c.close(v) // it may have been opened all the same
+		}
 		if err := c.o.Ledger.Ended(record, v.ID, kind, time.Now()); err != nil {
 			c.o.Log.Error("recording a refused viewing", "viewing", v.ID, "err", err)
 		}
@@ -147,13 +152,40 @@ func (c *Console) deleteViewing(w http.ResponseWriter, r *http.Request, p person
 		c.fail(w, r, err)
 		return
 	}
+	c.close(v)
 	w.WriteHeader(http.StatusNoContent)
-	address, err := c.o.Ledger.StationOf(ctx, v.Station)
-	if err == nil {
-		_, err = c.o.Asker.Ask(ctx, address, topic.CommandViewingClose, topic.ViewingClose{Viewing: v.ID, Who: p.name, Reason: "closed by the viewer"}, viewingAnswer)
+}
+
+// close has the station end a viewing; nobody waits for it.
+func (c *Console) close(v ledger.Viewing) {
+	select {
+	case c.closings <- v:
+	default:
+		c.o.Log.Warn("closing a viewing at its station: too many at once; the station ends it by itself", "viewing", v.ID, "station", v.Station)
 	}
-	if err != nil {
-		c.o.Log.Warn("closing a viewing at its station", "viewing", v.ID, "station", v.Station, "err", err)
+}
+
+// closeViewings tells stations which viewings have ended, until ctx ends.
+func (c *Console) closeViewings(ctx context.Context) {
+	var g errgroup.Group
+	defer g.Wait()
+	g.SetLimit(maxClosings)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case v := <-c.closings:
+			g.Go(func() error {
+				address, err := c.o.Ledger.StationOf(ctx, v.Station)
+				if err == nil {
+					_, err = c.o.Asker.Ask(ctx, address, topic.CommandViewingClose, topic.ViewingClose{Viewing: v.ID, Who: v.Who, Reason: "closed by the viewer"}, viewingAnswer)
+				}
+				if err != nil && ctx.Err() == nil {
+					c.o.Log.Warn("closing a viewing at its station", "viewing", v.ID, "station", v.Station, "err", err)
+				}
+				return nil
+			})
+		}
 	}
 }
 

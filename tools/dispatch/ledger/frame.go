@@ -88,6 +88,9 @@ func storeEvent(ctx context.Context, tx *sql.Tx, e event.Event, received time.Ti
 	if err != nil {
 		return false, fmt.Errorf("event %s: %w", e.Name(), err)
 	}
+	if e.Kind == event.KindViewingClosed {
+		return false, viewingClosed(ctx, tx, e, received)
+	}
 	if e.Qualifier == event.QualifierRestore {
 		return restoreAlarms(ctx, tx, e, received)
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"watchpost/storage/event"
 )
 
 // Viewing is the centre's own record of who asked to see which camera, what for, and what came of it. The station keeps
@@ -34,6 +36,14 @@ func (l *Ledger) Began(ctx context.Context, id string, now time.Time) error {
 // Ended records the end of a viewing: "closed", or why it never began.
 func (l *Ledger) Ended(ctx context.Context, id, outcome string, now time.Time) error {
 	return l.outcome(ctx, "UPDATE viewing SET ended = ?, outcome = ? WHERE id = ? AND ended = 0", id, nanos(now), outcome)
+}
+
+// viewingClosed ends the record of a viewing whose station says that it has ended: its browser may have gone without a word.
+func viewingClosed(ctx context.Context, tx *sql.Tx, e event.Event, received time.Time) error {
+	id, _ := e.Body.Text(event.TagViewing)
+	_, err := tx.ExecContext(ctx, "UPDATE viewing SET ended = ?, outcome = 'closed' WHERE id = ? AND station = ? AND ended = 0",
+		nanos(received), id, e.Station)
+	return err
 }
 
 func (l *Ledger) outcome(ctx context.Context, query, id string, args ...any) error {

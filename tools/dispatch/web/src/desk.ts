@@ -26,6 +26,17 @@ export class Desk {
     return this.selected === null ? null : (this.alarms.get(this.selected) ?? null);
   }
 
+  /** How many stations are not heard now, and how many there are; null before the first word on them. */
+  unheard(): { silent: number; all: number } | null {
+    if (!this.roster || this.linkLostAt !== null) return null;
+    return { silent: this.roster.stations.filter((s) => s.health !== "fresh").length, all: this.roster.stations.length };
+  }
+
+  /** Whether it is known that nothing is the matter: no open alarm, and every station heard. */
+  calm(): boolean {
+    return this.open().length === 0 && this.unheard()?.silent === 0 && this.roster!.stations.length > 0 && this.roster!.broker.connected;
+  }
+
   station(id: string): Station | undefined {
     return this.roster?.stations.find((s) => s.id === id);
   }

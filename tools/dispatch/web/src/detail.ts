@@ -36,11 +36,13 @@ export class Detail {
   }
 
   private nothing(): void {
-    const calm = this.desk.open().length === 0;
-    put(
-      this.element,
-      h("div", { class: "empty large" }, calm ? pictures.calm() : pictures.bell(), h("strong", {}, say(calm ? "all_calm" : "nothing_selected")), h("span", {}, say(calm ? "all_calm_note" : "nothing_selected_note"))),
-    );
+    const box = (picture: SVGElement, cls: string, what: string, why: string) =>
+      put(this.element, h("div", { class: `empty large ${cls}` }, picture, h("strong", {}, what), h("span", {}, why)));
+    const unheard = this.desk.unheard();
+    if (this.desk.open().length > 0) box(pictures.bell(), "", say("nothing_selected"), say("nothing_selected_note"));
+    else if (this.desk.calm()) box(pictures.calm(), "", say("all_calm"), say("all_calm_note"));
+    else if (unheard && unheard.silent > 0) box(pictures.unknown(), "unknown", say("unheard"), say("unheard_note", unheard.silent, unheard.all));
+    else box(pictures.bell(), "", say("queue_empty"), say("queue_empty_note"));
   }
 
   private head(a: Alarm): HTMLElement {

@@ -1,4 +1,4 @@
-// Elements without a framework: one function makes them, one puts a list into the order wanted with as few moves as possible.
+// Elements without a framework.
 
 export type Child = Node | string | null | undefined | false;
 
@@ -43,18 +43,4 @@ export function icon(path: string, filled: boolean, cls: string): SVGElement {
   p.setAttribute("stroke-linecap", "round");
   svg.append(p);
   return svg;
-}
-
-/** Puts e among its siblings so that order(sibling, e) holds for all before it. */
-export function placeAmong(list: Element, e: HTMLElement, before: (a: HTMLElement, b: HTMLElement) => boolean): void {
-  const siblings = Array.from(list.children).filter((c) => c !== e) as HTMLElement[];
-  let low = 0;
-  let high = siblings.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (before(siblings[middle]!, e)) low = middle + 1;
-    else high = middle;
-  }
-  const next = siblings[low] ?? null;
-  if (e.parentNode !== list || e.nextElementSibling !== next) list.insertBefore(e, next);
 }

@@ -30,6 +30,7 @@ class Page {
   private readonly ended = new AbortController();
   private feed: Feed | null = null;
   private looking = false; // at a camera of the list of stations instead of the alarm's
+  private readonly changed = new Set<string>(); // alarms that the figures and the detail do not know of yet
   private rosterAt = 0;
   private noticeTimer = 0;
   private readonly ticker: number;
@@ -88,11 +89,20 @@ class Page {
       notePainted(a.id);
       this.sound.beep(a.priority);
     }
+    this.changed.add(a.id);
+    if (this.changed.size === 1) queueMicrotask(() => this.settle());
+  }
+
+  /** Draws what follows from the alarms that have changed: once for all that came together. */
+  private settle(): void {
+    const changed = new Set(this.changed);
+    this.changed.clear();
     this.queue.counts();
     this.header.figures();
     document.title = this.tabTitle();
-    if (this.desk.selected === a.id) this.detail.draw();
+    if (this.desk.selected !== null && changed.has(this.desk.selected)) this.detail.draw();
     else this.selectTopIfIdle();
+    if (this.desk.selected === null) this.detail.draw();
   }
 
   private tabTitle(): string {
@@ -107,11 +117,13 @@ class Page {
     this.roster.draw(this.rosterAt);
     this.header.figures();
     if (this.desk.inHand()) this.pointAtAlarm();
+    else this.detail.draw();
   }
 
   private link(up: boolean): void {
     this.desk.linkLostAt = up ? null : (this.desk.linkLostAt ?? now());
     this.header.figures();
+    if (!this.desk.inHand()) this.detail.draw();
   }
 
   /** The top card selects itself only if nothing is in hand. */
@@ -165,8 +177,10 @@ class Page {
     if (e.key === "Enter" && focus instanceof HTMLButtonElement) return;
     switch (e.key.toLowerCase()) {
       case "j":
+      case "arrowdown":
         return this.step(1);
       case "k":
+      case "arrowup":
         return this.step(-1);
       case "enter":
         return void this.act("claim");

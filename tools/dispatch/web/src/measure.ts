@@ -15,13 +15,19 @@ const kept = 1000;
 
 window.__wp = { painted: [], firstFrame: [] };
 
+let unpainted: string[] = [];
+
 /** Notes the time of the frame that shows an alarm, which is in the document now. */
 export function notePainted(id: string): void {
+  if (unpainted.push(id) > 1) return; // the frame is asked for already
   requestAnimationFrame(() => {
+    const ids = unpainted;
+    unpainted = [];
     const channel = new MessageChannel();
     channel.port1.onmessage = () => {
       channel.port1.close();
-      keep(window.__wp.painted, { id, at_ms: performance.timeOrigin + performance.now() });
+      const at_ms = performance.timeOrigin + performance.now();
+      for (const id of ids) keep(window.__wp.painted, { id, at_ms });
     };
     channel.port2.postMessage(0);
   });

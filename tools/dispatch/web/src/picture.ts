@@ -26,6 +26,7 @@ export class Picture {
   readonly element = h("section", { class: "picture panel" });
   private readonly video = h("video", { muted: true, playsinline: true, autoplay: true, disablepictureinpicture: true });
   private readonly overlay = h("div", { class: "overlay" });
+  private readonly strip = h("div", { class: "strip" });
   private readonly controls = h("div", { class: "controls" });
   private readonly head = h("h2");
   private readonly clock = h("span", { class: "live-clock" });
@@ -44,7 +45,7 @@ export class Picture {
 
   constructor(private readonly desk: Desk) {
     this.video.muted = true;
-    this.element.append(this.head, h("div", { class: "screen" }, this.video, this.overlay), this.controls);
+    this.element.append(this.head, h("div", { class: "screen" }, this.video, this.overlay), this.strip, this.controls);
     addEventListener("pagehide", () => this.stop());
     this.draw();
   }
@@ -166,6 +167,8 @@ export class Picture {
     put(this.head, say("video"), h("span", { class: "aside" }, t?.label ?? ""));
     this.video.hidden = this.phase !== "live";
     put(this.overlay, ...this.overlays(t));
+    this.strip.hidden = this.phase !== "live";
+    put(this.strip, h("span", { class: "live" }, say("live")), this.clock, h("span", { class: "first" }, say("first_frame", this.firstFrame)));
     put(this.controls, ...(t ? this.deeds(t) : []));
     this.tick();
   }
@@ -179,7 +182,7 @@ export class Picture {
       case "failed":
         return [h("div", { class: "empty fault", role: "alert" }, pictures.camera(), h("strong", {}, say("video_failed")), h("span", {}, this.why))];
       case "live":
-        return [h("div", { class: "bar" }, h("span", { class: "live" }, say("live")), this.clock, h("span", { class: "first" }, say("first_frame", this.firstFrame)))];
+        return [];
       default:
         return [h("div", { class: "empty" }, pictures.camera(), h("span", {}, say("recorded_note")))];
     }

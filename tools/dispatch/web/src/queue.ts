@@ -3,7 +3,7 @@
 
 import type { Alarm } from "./api";
 import type { Desk } from "./desk";
-import { h, placeAmong, put, text } from "./dom";
+import { h, put, text } from "./dom";
 import { county, title, where } from "./kinds";
 import { moreUrgent, pictures, priorityShape } from "./shapes";
 import { now, span, timeOfDay } from "./time";
@@ -17,15 +17,48 @@ interface Card {
   age: HTMLElement;
 }
 
+/** A list of cards in an order of its own, kept beside the document so that placing one asks nothing of the rest. */
+class Stack {
+  readonly cards: Card[] = [];
+
+  constructor(
+    readonly list: HTMLElement,
+    private readonly before: (a: Alarm, b: Alarm) => boolean,
+  ) {}
+
+  /** Puts a card where it belongs. */
+  place(c: Card): void {
+    this.remove(c);
+    let low = 0;
+    let high = this.cards.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.before(this.cards[middle]!.alarm, c.alarm)) low = middle + 1;
+      else high = middle;
+    }
+    const next = this.cards[low]?.row ?? null;
+    this.cards.splice(low, 0, c);
+    if (c.row.parentNode !== this.list || c.row.nextSibling !== next) this.list.insertBefore(c.row, next);
+  }
+
+  /** Forgets a card; its row stays in the document. */
+  remove(c: Card): void {
+    const at = this.cards.indexOf(c);
+    if (at >= 0) this.cards.splice(at, 1);
+  }
+}
+
 export class Queue {
   readonly element: HTMLElement;
-  private readonly open = h("ul", { class: "cards", role: "listbox", id: "open-alarms" });
+  private readonly open = h("ul", { class: "cards", role: "listbox", id: "open-alarms", tabindex: 0 });
   private readonly recent = h("ul", { class: "cards recent", role: "listbox" });
   private readonly empty = h("div", { class: "empty" });
   private readonly openHead = h("h2");
   private readonly recentHead = h("h2");
   private readonly note = h("p", { class: "note" });
   private readonly cards = new Map<string, Card>();
+  private readonly waiting = new Stack(this.open, moreUrgent);
+  private readonly settled = new Stack(this.recent, (a, b) => (a.closed ?? "") > (b.closed ?? ""));
   private total = 0;
 
   constructor(
@@ -41,7 +74,7 @@ export class Queue {
     put(this.openHead, say("queue"), h("span", { class: "tally" }));
     put(this.recentHead, say("recent"));
     this.recentHead.className = "sub";
-    put(this.empty, pictures.calm(), h("strong", {}, say("queue_empty")), h("span", {}, say("queue_empty_note")));
+    put(this.empty, h("strong", {}, say("queue_empty")), h("span", {}, say("queue_empty_note")));
     this.open.setAttribute("aria-label", say("queue"));
     this.recent.setAttribute("aria-label", say("recent"));
     for (const c of this.cards.values()) this.fill(c);
@@ -53,30 +86,23 @@ export class Queue {
     let card = this.cards.get(a.id);
     const fresh = card === undefined;
     if (card === undefined) {
-      const row = h("li", { class: "card", role: "option", "data-alarm-id": a.id, onclick: () => this.choose(a.id) });
+      const row = h("li", { class: "card", role: "option", id: `alarm-${a.row}`, "data-alarm-id": a.id, onclick: () => this.choose(a.id) });
       card = { alarm: a, row, age: h("span", { class: "age" }) };
       this.cards.set(a.id, card);
     }
     card.alarm = a;
     this.fill(card);
     const done = a.state === "acknowledged";
-    placeAmong(done ? this.recent : this.open, card.row, done ? this.newer : this.urgent);
-    while (this.recent.children.length > recentShown) this.drop(this.recent.lastElementChild as HTMLElement);
+    (done ? this.waiting : this.settled).remove(card);
+    (done ? this.settled : this.waiting).place(card);
+    while (this.settled.cards.length > recentShown) this.drop(this.settled.cards.pop()!);
     return fresh;
   }
 
-  private readonly urgent = (x: HTMLElement, y: HTMLElement): boolean => moreUrgent(this.of(x), this.of(y));
-  private readonly newer = (x: HTMLElement, y: HTMLElement): boolean => (this.of(x).closed ?? "") > (this.of(y).closed ?? "");
-
-  private of(row: HTMLElement): Alarm {
-    return this.cards.get(row.dataset.alarmId!)!.alarm;
-  }
-
-  private drop(row: HTMLElement): void {
-    const id = row.dataset.alarmId!;
-    row.remove();
-    this.cards.delete(id);
-    if (this.desk.selected !== id) this.desk.alarms.delete(id);
+  private drop(c: Card): void {
+    c.row.remove();
+    this.cards.delete(c.alarm.id);
+    if (this.desk.selected !== c.alarm.id) this.desk.alarms.delete(c.alarm.id);
   }
 
   private fill(c: Card): void {
@@ -117,7 +143,9 @@ export class Queue {
   /** Marks the selected card and brings it into sight. */
   select(id: string | null): void {
     for (const [key, c] of this.cards) c.row.setAttribute("aria-selected", String(key === id));
-    if (id) this.cards.get(id)?.row.scrollIntoView({ block: "nearest" });
+    const row = id ? this.cards.get(id)?.row : undefined;
+    this.open.setAttribute("aria-activedescendant", row?.id ?? "");
+    row?.scrollIntoView({ block: "nearest" });
   }
 
   /** Tells how many are open in all, which may be more than are shown. */
@@ -128,11 +156,11 @@ export class Queue {
 
   /** Counts what is shown. */
   counts(): void {
-    const n = this.open.children.length;
+    const n = this.waiting.cards.length;
     text(this.openHead.querySelector(".tally")!, n > 0 ? String(Math.max(n, this.total)) : "");
     this.empty.hidden = n > 0;
     this.note.hidden = this.total <= n;
     text(this.note, say("queue_cut", n, this.total));
-    this.recentHead.hidden = this.recent.children.length === 0;
+    this.recentHead.hidden = this.settled.cards.length === 0;
   }
 }

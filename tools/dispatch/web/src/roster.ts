@@ -5,7 +5,7 @@ import type { Desk } from "./desk";
 import { h, put, text } from "./dom";
 import { county } from "./kinds";
 import { healthShape, pictures } from "./shapes";
-import { roughly } from "./time";
+import { ago } from "./time";
 import { current, say, type Key } from "./words";
 
 export class Roster {
@@ -35,7 +35,7 @@ export class Roster {
     } else {
       this.ages.forEach((a, i) => (a.s = stations[i]!));
     }
-    for (const a of this.ages) text(a.e, a.s.age < 0 ? "" : say("ago", roughly(a.s.age + since)));
+    for (const a of this.ages) text(a.e, a.s.age < 0 ? "" : ago(a.s.age + since));
   }
 
   private drawAll(stations: Station[]): void {

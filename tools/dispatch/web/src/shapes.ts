@@ -35,11 +35,12 @@ export function healthShape(health: Station["health"]): SVGElement {
   }
 }
 
-const tower = "M4.5 6.5h7L10.6 3H5.4zM5.5 6.5V8h5V6.5M6 8l-1.5 6M10 8l1.5 6M5.4 11h5.2";
+const tower = "M3.2 5.8 8 1.8l4.8 4zM5 5.8v3.4h6V5.8M3.9 9.2h8.2M5.6 9.2 4.2 14.4M10.4 9.2l1.4 5.2M4.9 11.8h6.2M8 5.8v3.4";
 const bell = "M8 2a4 4 0 0 1 4 4c0 3 1 4.2 1.5 5h-11C3 10.2 4 9 4 6a4 4 0 0 1 4-4zM6.6 13.2a1.5 1.5 0 0 0 2.8 0";
 const camera = "M1.5 4.5h8v7h-8zM9.5 7.2l5-2.2v6l-5-2.2";
 const check = "M2.5 8.5 6.5 12.5 13.5 4";
-const calm = "M8 1.5 14 4v4c0 3.4-2.5 5.8-6 6.8C4.5 13.800 2 11.400 2 8V4zM5.200 8l2 2 3.600-4";
+const unknown = "M8 1.5 14 4v4c0 3.4-2.5 5.8-6 6.8C4.5 13.8 2 11.4 2 8V4zM6.3 6.2a1.7 1.7 0 1 1 2.5 1.5c-.6.3-.8.6-.8 1.2M8 11v.1";
+const calm = "M8 1.5 14 4v4c0 3.4-2.5 5.8-6 6.8C4.5 13.8 2 11.4 2 8V4zM5.2 8l2 2 3.6-4";
 
 /** The pictures of the page that are not states. */
 export const pictures = {
@@ -48,6 +49,7 @@ export const pictures = {
   camera: () => icon(camera, false, "glyph"),
   check: () => icon(check, false, "glyph"),
   calm: () => icon(calm, false, "calm"),
+  unknown: () => icon(unknown, false, "calm"),
 };
 
 /** Orders the queue: the most urgent first, among equals the one that has waited longest. */

@@ -1,5 +1,7 @@
 // Ages are counted on the centre's clock: a control-room machine may have any time.
 
+import { say } from "./words";
+
 let offset = 0;
 
 /** Takes over the centre's time. */
@@ -22,12 +24,12 @@ export function span(ms: number): string {
   return h > 0 ? `${h}:${rest}` : rest;
 }
 
-/** A span as one figure with its unit. */
-export function roughly(seconds: number): string {
-  if (seconds < 100) return `${Math.floor(seconds)} s`;
-  if (seconds < 6000) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(seconds / 86400)} d`;
+/** How long ago something was, as one figure with its unit. */
+export function ago(seconds: number): string {
+  if (seconds < 100) return say("ago_seconds", Math.floor(seconds));
+  if (seconds < 6000) return say("ago_minutes", Math.floor(seconds / 60));
+  if (seconds < 48 * 3600) return say("ago_hours", Math.floor(seconds / 3600));
+  return say("ago_days", Math.floor(seconds / 86400));
 }
 
 /** The time of day of an RFC 3339 time, with the date where it is not today's. */
