@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"watchpost/drivers"
@@ -193,8 +194,15 @@ func (s *Station) tasks() []supervise.Task {
 	return list
 }
 
-// Run tells that the station has started, and works until ctx ends. Then it stops in good order and closes the log.
+// Run tells that the station has started, and works until ctx ends. Then it stops in good order and closes the log. It
+// also stops, with an error, when the log takes no more after a failed write: only a fresh start can tell what the disk
+// still holds.
 func (s *Station) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { s.watchLog(ctx, stop) })
+	defer watch.Wait()
+	defer stop(nil)
 	s.tell(ctx, event.KindStationStarted, event.QualifierNew)
 	s.log.Info("station is up", "station", s.config.Station.ID, "version", s.version, "epoch", s.events.Epoch(),
 		"drivers", len(s.drivers()), "centres", len(s.centres))
@@ -202,9 +210,30 @@ func (s *Station) Run(ctx context.Context) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
 	s.tell(last, event.KindStationStopped, event.QualifierRestore)
+	if cause := context.Cause(ctx); errors.Is(cause, eventlog.ErrFailed) {
+		err = errors.Join(err, fmt.Errorf("%w: check the disk and start the agent again", cause))
+	}
 	err = errors.Join(err, s.events.Close())
 	s.log.Info("station is down")
 	return err
+}
+
+// watchLog ends the run when the log has stopped.
+func (s *Station) watchLog(ctx context.Context, stop context.CancelCauseFunc) {
+	const look = 2 * time.Second
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := s.events.Stats().Err; err != nil {
+				stop(err)
+				return
+			}
+		}
+	}
 }
 
 // tell keeps an event of the station itself; that it could not is no reason to stop.
