@@ -189,9 +189,17 @@ func (s *Station) tasks() []supervise.Task {
 	}
 	list = append(list, supervise.Task{Name: "viewings", Run: s.viewings.run})
 	for _, d := range s.drivers() {
-		list = append(list, supervise.Task{Name: d.String(), Run: func(ctx context.Context) error { return d.Run(ctx, s.in.store) }})
+		list = append(list, supervise.Task{Name: d.String(), Run: func(ctx context.Context) error { return s.drive(ctx, d) }})
 	}
 	return list
+}
+
+// drive runs one driver, and says how its start went where it can tell.
+func (s *Station) drive(ctx context.Context, d drivers.Driver) error {
+	if p, ok := d.(drivers.Prober); ok {
+		s.log.Info("driver starts", "driver", d.String(), "outcome", p.Probe(ctx).String())
+	}
+	return d.Run(ctx, s.in.store)
 }
 
 // Run tells that the station has started, and works until ctx ends. Then it stops in good order and closes the log. It
