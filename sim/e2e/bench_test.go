@@ -27,6 +27,43 @@ func percentile(samples []float64, p int) float64 {
 	return s[max(0, (len(s)*p+99)/100-1)]
 }
 
+// TestBenchLineToDisk measures from the kernel's time of an edge to the moment when the local door says that the event is in
+// the log, which it is when it is on disk. The door is asked again and again, so the figure is an upper bound.
+func TestBenchLineToDisk(t *testing.T) {
+	const lines = 60
+	c := newCentre(t)
+	p := caoping(c)
+	for i := range lines {
+		p.lines = append(p.lines, fmt.Sprintf("line-%d", i))
+	}
+	v := p.build(t)
+	v.start()
+	v.online()
+	seen := map[uint64]float64{} // head of the alarm lane → Unix time in ms
+	var head uint64
+	for _, line := range p.lines {
+		v.set(line, 1)
+		for before := head; head == before; {
+			st, err := v.door()
+			if err != nil {
+				t.Fatal(err)
+			}
+			head = st.Log.Heads["alarm"]
+		}
+		seen[head] = float64(time.Now().UnixNano()) / 1e6
+	}
+	offset := wallOfMonotonic(t)
+	c.awaitStored(v.id, "the last edge", zoneActive(p.lines[lines-1]))
+	var ms []float64
+	for _, e := range c.stored(v.id) {
+		if at, ok := seen[e.Seq]; ok {
+			ms = append(ms, at-float64(e.KernelNS)/1e6-offset)
+		}
+	}
+	figure("line-edge-to-disk-p50", percentile(ms, 50), "ms", 20)
+	figure("line-edge-to-disk-p99", percentile(ms, 99), "ms", 20)
+}
+
 // TestBenchLineToScreen measures from the kernel's time of an edge to the paint of its card in Chromium.
 func TestBenchLineToScreen(t *testing.T) {
 	const lines, rounds = 25, 4
