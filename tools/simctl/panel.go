@@ -34,7 +34,7 @@ type panelCommand struct {
 	Poll     time.Duration `help:"Send NULL when the wire was quiet for so long; 0: never."`
 	Coalesce int           `default:"1" help:"Frames that may share one TCP segment."`
 	Split    int           `help:"Send each TCP segment in two parts, cut behind so many bytes."`
-	Skew     time.Duration `help:"By how much the panel's clock is wrong until a NAK sets it."`
+	Skew     time.Duration `help:"By how much the panel's clock is wrong until a NAK sets it, such as --skew=-1h."`
 	Log      string        `placeholder:"FILE" help:"Append a line for each report sent and each acknowledged; - is standard output."`
 }
 
