@@ -143,7 +143,7 @@ class Page {
     const a = this.desk.inHand();
     if (!a || this.looking) return;
     const camera = a.camera || this.desk.station(a.station)?.cameras[0]?.id || "";
-    this.picture.point({ station: a.station, camera, label: `${a.village} · ${a.camera_name || camera}` }, "purpose_verify");
+    this.picture.point({ station: a.station, camera, label: [a.village, a.camera_name || camera].filter(Boolean).join(" · ") }, "purpose_verify");
   }
 
   /** Shows a camera of the list of stations instead of the alarm's. */
