@@ -10,7 +10,6 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -207,11 +206,11 @@ func (c *centre) awaitStored(station, what string, fits func(event.Event) bool) 
 				return nil
 			}
 		}
-		var kinds []string
+		kinds := map[event.Kind]int{}
 		for _, e := range all {
-			kinds = append(kinds, e.Kind.String())
+			kinds[e.Kind]++
 		}
-		return fmt.Errorf("stored are %s", strings.Join(kinds, " "))
+		return fmt.Errorf("stored are %v", kinds)
 	})
 	return found
 }

@@ -80,7 +80,9 @@ func TestFaultBrokerAway(t *testing.T) {
 	for round := range rounds { // kill -9 of broker and centre while reports come
 		first := 51 + round*each
 		panel := start(t, "simctl", "panel", "--to", "tcp://"+v.panels, "--account", "1409", "--count", fmt.Sprint(each), "--first", fmt.Sprint(first), "--rate", "200")
-		c.awaitStored(v.id, "the first report of the round", func(e event.Event) bool { return len(panelMarks([]event.Event{e})) == 1 && panelMarks([]event.Event{e})[0] >= first })
+		c.awaitStored(v.id, "the first report of the round", func(e event.Event) bool {
+			return len(panelMarks([]event.Event{e})) == 1 && panelMarks([]event.Event{e})[0] >= first
+		})
 		c.kill()
 		if code := panel.wait(); code != 0 {
 			t.Fatalf("panel: exit code %d:\n%s", code, panel.tail(10))
