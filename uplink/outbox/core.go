@@ -80,10 +80,12 @@ type ReportKind uint8
 
 // The kinds of reports.
 const (
-	ReportStalled ReportKind = iota + 1 // the broker acknowledged events, but the centre's receipt did not come
-	ReportResumed                       // receipts come again
-	ReportRefused                       // a receipt was not believed
-	ReportCursor                        // a receipt could not be made durable
+	ReportStalled    ReportKind = iota + 1 // the broker acknowledged events, but the centre's receipt did not come
+	ReportResumed                          // receipts come again
+	ReportRefused                          // a receipt was not believed
+	ReportCursor                           // a receipt could not be made durable
+	ReportUnread                           // the log could not read the lane
+	ReportAskedAgain                       // the centre has less than it gave a receipt for, and is sent it again
 )
 
 // Report is something about one lane that a person should know. A stall or refusal that goes on is reported at its first,
@@ -123,7 +125,11 @@ type lane struct {
 	ahead int       // events in spans
 	quiet time.Time // since when acknowledged events wait for a receipt; zero = none wait
 
-	stalls, refusals int
+	word  uint64    // what the centre last said, if below is set
+	below bool      // its last word is less than its receipt
+	blind time.Time // since when the lane cannot be read; zero = it can
+
+	stalls, refusals, unread int
 }
 
 // Core decides what one centre is sent next. It is pure: time comes in with each call, and what to publish, to save and
@@ -190,6 +196,7 @@ func (c *Core) LinkDown() {
 func (l *lane) rewind() {
 	l.sent, l.pending, l.more, l.live = l.receipt, nil, true, false
 	l.spans, l.ahead, l.quiet = nil, 0, time.Time{}
+	l.below, l.blind = false, time.Time{}
 }
 
 // Woken says that the log has grown.
@@ -226,7 +233,7 @@ func (c *Core) Offer(name event.Lane, after uint64, items []Item, n int) {
 	if after > l.sent || len(l.pending) > 0 {
 		return
 	}
-	l.more = len(items) >= n
+	l.more, l.unread, l.blind = len(items) >= n, 0, time.Time{}
 	for _, it := range items {
 		if it.Event.Seq > l.sent {
 			l.pending = append(l.pending, it)
@@ -237,6 +244,17 @@ func (c *Core) Offer(name event.Lane, after uint64, items []Item, n int) {
 		l.live = true
 	case len(l.pending) > c.settings.FrameEvents:
 		l.live = false
+	}
+}
+
+// Unread answers Want when the log could not be read. The lane is asked for again when the log has grown, on a new link or
+// after StallAfter, and holds back no other meanwhile.
+func (c *Core) Unread(now time.Time, name event.Lane, why error) {
+	l := c.lane(name)
+	l.more, l.blind = false, now
+	if l.unread++; powerOfTwo(l.unread) {
+		c.reports = append(c.reports, Report{Kind: ReportUnread, Lane: l.name, From: l.sent + 1, Count: l.unread,
+			Text: fmt.Sprintf("%v: check the disk; the other lanes are sent all the same", why)})
 	}
 }
 
@@ -307,7 +325,8 @@ func (c *Core) Acked(now time.Time, id uint64) {
 // waiting says whether the acknowledged prefix is ahead of the receipt.
 func (l *lane) waiting() bool { return len(l.spans) > 0 && l.spans[0].acked }
 
-// Receipt takes the centre's word. The durable cursor only ever moves forward; a receipt that cannot be true is refused.
+// Receipt takes the centre's word. The durable cursor only ever moves forward; a receipt that cannot be true is refused. A
+// word below the receipt is an old one that came late, or a centre restored from a backup that asks again: Tick decides.
 func (c *Core) Receipt(now time.Time, r topic.Receipt) error {
 	l := c.lane(r.Lane)
 	if l == nil {
@@ -321,6 +340,7 @@ func (c *Core) Receipt(now time.Time, r topic.Receipt) error {
 	}
 	l.refusals = 0
 	if r.Upto <= l.receipt {
+		l.hear(now, r.Upto)
 		return nil
 	}
 	l.settle(now, r.Upto)
@@ -329,6 +349,17 @@ func (c *Core) Receipt(now time.Time, r topic.Receipt) error {
 	}
 	l.probing, l.stalls = false, 0
 	return nil
+}
+
+// hear notes a word that moves nothing forward.
+func (l *lane) hear(now time.Time, upto uint64) {
+	l.word, l.below = upto, upto < l.receipt
+	switch {
+	case l.below && l.quiet.IsZero():
+		l.quiet = now
+	case !l.below && !l.waiting():
+		l.quiet = time.Time{}
+	}
 }
 
 // doubt says why a receipt cannot be true.
@@ -357,18 +388,30 @@ func (l *lane) settle(now time.Time, upto uint64) {
 			l.pending = l.pending[1:]
 		}
 	}
-	l.quiet = time.Time{}
+	l.quiet, l.below = time.Time{}, false
 	if l.waiting() {
 		l.quiet = now
 	}
 }
 
 // Tick rewinds every lane whose acknowledged events have waited too long for a receipt. It then sends one event at a time
-// until a receipt comes, so that a centre that stores nothing costs the line next to nothing.
+// until a receipt comes, so that a centre that stores nothing costs the line next to nothing. A lane whose centre has stood
+// by a lower word for as long is sent again from there.
 func (c *Core) Tick(now time.Time) {
 	for i := range c.lanes {
 		l := &c.lanes[i]
+		if !l.blind.IsZero() && now.Sub(l.blind) >= c.settings.StallAfter {
+			l.blind, l.more = time.Time{}, true
+		}
 		if l.quiet.IsZero() || now.Sub(l.quiet) < c.settings.StallAfter {
+			continue
+		}
+		if l.below {
+			c.reports = append(c.reports, Report{Kind: ReportAskedAgain, Lane: l.name, From: l.word + 1, Upto: l.receipt, Count: 1,
+				Text: fmt.Sprintf("lane %s: the centre gave a receipt up to %d and now has %d: it was restored from a backup or lost its store, and is sent the rest again",
+					l.name, l.receipt, l.word)})
+			l.receipt = l.word
+			l.rewind()
 			continue
 		}
 		upto := l.receipt
@@ -394,8 +437,8 @@ func (c *Core) Tick(now time.Time) {
 func (c *Core) Deadline() time.Time {
 	var d time.Time
 	for i := range c.lanes {
-		if q := c.lanes[i].quiet; !q.IsZero() {
-			if t := q.Add(c.settings.StallAfter); d.IsZero() || t.Before(d) {
+		for _, since := range [2]time.Time{c.lanes[i].quiet, c.lanes[i].blind} {
+			if t := since.Add(c.settings.StallAfter); !since.IsZero() && (d.IsZero() || t.Before(d)) {
 				d = t
 			}
 		}

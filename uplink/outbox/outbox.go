@@ -56,7 +56,7 @@ type Options struct {
 	Centre   string        // the centre's id
 	Address  topic.Address // the station's
 	Settings Settings
-	// Report is told of what a person should know: refused receipts and stalls. It must not block. nil = nobody.
+	// Report is told of what a person should know: see ReportKind. It must not block. nil = nobody.
 	Report func(Report)
 	Now    func() time.Time // nil = time.Now
 }
@@ -205,7 +205,8 @@ func (b *Outbox) step(ctx context.Context, p Publisher) (busy bool, err error) {
 	lane, after, n, want := b.core.Want()
 	b.mu.Unlock()
 	if want {
-		return true, b.read(lane, after, n)
+		b.read(lane, after, n)
+		return true, nil
 	}
 	b.mu.Lock()
 	s, ok := b.core.Next()
@@ -227,23 +228,32 @@ func (b *Outbox) step(ctx context.Context, p Publisher) (busy bool, err error) {
 	return true, nil
 }
 
-func (b *Outbox) read(lane event.Lane, after uint64, n int) error {
+// read answers what the core wants, with events or with why there are none.
+func (b *Outbox) read(lane event.Lane, after uint64, n int) {
+	items, err := b.items(lane, after, n)
+	if err != nil {
+		b.change(func(c *Core) { c.Unread(b.o.Now(), lane, err) })
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.core.Offer(lane, after, items, n)
+}
+
+func (b *Outbox) items(lane event.Lane, after uint64, n int) ([]Item, error) {
 	events, err := b.o.Log.Read(lane, after, n)
 	if err != nil {
-		return fmt.Errorf("reading lane %s after seq %d: %w", lane, after, err)
+		return nil, fmt.Errorf("reading lane %s after seq %d: %w", lane, after, err)
 	}
 	items := make([]Item, len(events))
 	var record []byte
 	for i, e := range events {
 		if record, err = event.AppendRecord(record[:0], e); err != nil {
-			return fmt.Errorf("reading lane %s: %w", lane, err)
+			return nil, fmt.Errorf("reading lane %s: %w", lane, err)
 		}
 		items[i] = Item{Event: e, Size: len(record)}
 	}
-	b.mu.Lock()
-	b.core.Offer(lane, after, items, n)
-	b.mu.Unlock()
-	return nil
+	return items, nil
 }
 
 // saveCursors makes receipts durable, off the sender's path; what moved meanwhile goes into the next save.

@@ -25,8 +25,10 @@ type shelf struct {
 	book    *book
 	wake    chan struct{}
 	cursors map[event.Lane]uint64
-	reads   error
 	saves   error
+
+	reads       map[event.Lane]error // what Read answers
+	cursorReads error                // what Cursor answers
 }
 
 var (
@@ -35,7 +37,7 @@ var (
 )
 
 func newShelf() *shelf {
-	return &shelf{book: newBook(), wake: make(chan struct{}), cursors: map[event.Lane]uint64{}}
+	return &shelf{book: newBook(), wake: make(chan struct{}), cursors: map[event.Lane]uint64{}, reads: map[event.Lane]error{}}
 }
 
 func (s *shelf) Epoch() event.Epoch { return epoch() }
@@ -43,7 +45,7 @@ func (s *shelf) Epoch() event.Epoch { return epoch() }
 func (s *shelf) Read(lane event.Lane, after uint64, n int) ([]event.Event, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.book.read(lane, after, n), s.reads
+	return s.book.read(lane, after, n), s.reads[lane]
 }
 
 func (s *shelf) Cursor(centre string, lane event.Lane) (uint64, error) {
@@ -52,7 +54,7 @@ func (s *shelf) Cursor(centre string, lane event.Lane) (uint64, error) {
 	if centre != "changshan" {
 		return 0, errors.New("no such centre")
 	}
-	return s.cursors[lane], s.reads
+	return s.cursors[lane], s.cursorReads
 }
 
 func (s *shelf) SetCursor(_ string, lane event.Lane, upto uint64) error {
@@ -320,17 +322,42 @@ func TestWhatEndsALink(t *testing.T) {
 		if err := c.linked(func() { pause(time.Second) }); err == nil || !strings.Contains(err.Error(), "broken pipe") {
 			t.Fatalf("a link that refuses: %v", err)
 		}
-		c.refuse = nil
-		log.set(func(s *shelf) { s.reads = errors.New("bad sector") })
-		if err := c.linked(func() { pause(time.Second) }); err == nil || !strings.Contains(err.Error(), "reading lane alarm after seq 0: bad sector") {
-			t.Fatalf("a log that cannot be read: %v", err)
-		}
+		log.set(func(s *shelf) { s.cursorReads = errors.New("bad sector") })
 		if _, err := New(c.box.o); err == nil {
 			t.Fatal("a cursor that cannot be read")
 		}
-		log.set(func(s *shelf) { s.reads = nil; s.book.lanes[event.LaneMain][0].Kind = 0 })
-		if err := c.linked(func() { pause(time.Second) }); err == nil || !strings.Contains(err.Error(), "kind and version") {
-			t.Fatalf("an event that is none: %v", err)
+	})
+}
+
+// One lane that the disk does not give back, or that holds what is no event, keeps no alarm from the centre, and is sent as
+// soon as it can be read.
+func TestAnUnreadableLaneHoldsUpNoOther(t *testing.T) {
+	bubble(t, Settings{}, func(log *shelf, c *centre) {
+		log.add(event.LaneMain, 3)
+		log.set(func(s *shelf) { s.reads[event.LaneMain] = errors.New("bad sector") })
+		if err := c.linked(func() {
+			pause(time.Second)
+			log.add(event.LaneAlarm, 1)
+			pause(time.Second)
+			if len(c.store[event.LaneAlarm]) != 1 || len(c.store[event.LaneMain]) != 0 {
+				t.Fatalf("stored %v", c.store)
+			}
+			r := c.reports[0]
+			if r.Kind != ReportUnread || r.Lane != event.LaneMain || !strings.Contains(r.Text, "reading lane main after seq 0: bad sector: check the disk") {
+				t.Fatalf("report %+v", r)
+			}
+			log.set(func(s *shelf) { delete(s.reads, event.LaneMain); s.book.lanes[event.LaneMain][2].Kind = 0 })
+			pause(31 * time.Second)
+			if len(c.store[event.LaneMain]) != 0 {
+				t.Fatalf("stored %v", c.store)
+			}
+			log.set(func(s *shelf) { s.book.lanes[event.LaneMain][2].Kind = event.KindZoneChanged })
+			pause(31 * time.Second)
+			if len(c.store[event.LaneMain]) != 3 {
+				t.Fatalf("stored %v", c.store)
+			}
+		}); err != nil {
+			t.Fatal(err)
 		}
 	})
 }
