@@ -131,7 +131,7 @@ func (c *Client) dial(ctx context.Context, at address) (*Session, error) {
 	defer cancel()
 	conn, err := c.options.Dial(dctx, "tcp", at.host)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to camera %s: %w", at.host, err)
+		return nil, fmt.Errorf("connecting to camera %s: %w: check its power and cable, and the address in its url", at.host, err)
 	}
 	f, err := newFramer(bufio.NewReaderSize(conn, readBuffer))
 	if err != nil {
