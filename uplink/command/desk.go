@@ -206,9 +206,16 @@ func (d *Desk) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// obey lets the handler act, keeps its answer and sends it.
+// obey lets the handler act, unless the command's time has run out in the queue, keeps its answer and sends it.
 func (d *Desk) obey(ctx context.Context, cmd topic.Command) {
-	body, err := d.call(ctx, cmd)
+	var body any
+	var err error
+	if late := d.o.Verifier.timely(cmd, time.Now(), d.o.Synced()); late != nil {
+		d.clerk.note(cmd, late)
+		err = late
+	} else {
+		body, err = d.call(ctx, cmd)
+	}
 	answer := topic.Reply{V: topic.Version, ID: cmd.ID, Station: d.o.Verifier.address.Station}
 	if err == nil && body != nil {
 		if answer.Body, err = json.Marshal(body); err != nil {

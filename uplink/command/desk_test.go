@@ -226,6 +226,31 @@ func TestASlowHandlerHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// A command that waits in the queue until its time is over is not obeyed any more.
+func TestACommandMayExpireInTheQueue(t *testing.T) {
+	calls := 0
+	play(t, map[string]Handler{
+		"slow":  func(ctx context.Context, _ topic.Command) (any, error) { <-ctx.Done(); return "slow", nil },
+		"quick": func(context.Context, topic.Command) (any, error) { calls++; return "done", nil },
+	}, func(s *scene) {
+		s.send("s1", "slow", "null")
+		s.send("s2", "slow", "null")
+		short := wish("q1", time.Now(), 10*time.Second)
+		short.Kind = "quick"
+		s.desk.Handle(t.Context(), sign(t, short))
+		s.send("q2", "quick", "null") // lives for a minute
+		pause(31 * time.Second)
+		synctest.Wait()
+		got := s.said()
+		slices.Sort(got)
+		s.want("replies", got, "q1 expired", `q2 ok "done"`, `s1 ok "slow"`, `s2 ok "slow"`)
+		if calls != 1 || s.desk.Refused()[ReasonExpired] != 1 {
+			t.Fatalf("%d calls, refused %v", calls, s.desk.Refused())
+		}
+		s.want("audit", s.told(), "notice expired×1 q1")
+	})
+}
+
 func TestReceiptsThatAreNotBelieved(t *testing.T) {
 	play(t, nil, func(s *scene) {
 		s.send("r1", topic.CommandReceipt, `{"station":"cs-baishi-caoping","epoch":"0102030405060708","lane":"main","upto":666}`)
