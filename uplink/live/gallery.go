@@ -241,34 +241,53 @@ func (g *Gallery) drop(v *viewing) {
 	g.tasks.Done()
 }
 
-// begin audits, answers, and starts the viewing.
+// begin audits, answers, and starts the viewing. What it has taken it gives back on every other way out, a panic included.
 func (g *Gallery) begin(ctx, run context.Context, v *viewing, o offer) (answer string, err error) {
-	r := v.request
+	r, audited, started := v.request, false, false
+	defer func() {
+		if started {
+			return
+		}
+		if audited {
+			v.closed(context.WithoutCancel(ctx), ending{endNever, errText(err)})
+		}
+		g.drop(v)
+	}()
 	opened := r.draft(event.KindViewingOpened, event.SeverityNotice, event.Text(event.TagCommand, r.Command), event.Int(event.TagExpires, v.until.UnixNano()))
 	opened.Once = r.Command
 	if err := g.options.Audit(ctx, opened); err != nil {
-		g.drop(v)
 		return "", &Refusal{Kind: RefusedAudit, Err: fmt.Errorf("the log does not take the entry: %w", err)}
 	}
+	audited = true
 	stream, err := g.options.Source.Open(ctx, r.Camera, r.Profile)
 	if err != nil {
-		v.closed(ctx, ending{endNever, err.Error()})
-		g.drop(v)
 		return "", &Refusal{Kind: RefusedCamera, Err: err, told: true}
 	}
+	defer func() {
+		if !started {
+			stream.Close()
+		}
+	}()
 	answer, err = v.answer(ctx, stream.Ring(), o)
 	if err != nil {
-		stream.Close()
-		v.closed(ctx, ending{endNever, err.Error()})
-		g.drop(v)
 		return "", &Refusal{Kind: RefusedOffer, Err: err, told: true}
 	}
+	started = true
 	g.tasks.Go(func() {
 		defer g.drop(v)
 		defer stream.Close()
 		v.run(run)
 	})
 	return answer, nil
+}
+
+// errText is the reason of a refusal for the log; a panic has none.
+func errText(err error) string {
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		return refusal.Err.Error()
+	}
+	return "the station has a bug here; it is in its log"
 }
 
 // Close ends a viewing; false when there is none of this id. why goes into its last event.

@@ -77,6 +77,7 @@ type shelf struct {
 	ring   *ring.Ring
 	open   atomic.Int32
 	refuse error
+	panics bool // the ring of a stream
 }
 
 func (s *shelf) Open(_ context.Context, camera, _ string) (live.Stream, error) {
@@ -89,8 +90,13 @@ func (s *shelf) Open(_ context.Context, camera, _ string) (live.Stream, error) {
 
 type borrowed struct{ shelf *shelf }
 
-func (b *borrowed) Ring() *ring.Ring { return b.shelf.ring }
-func (b *borrowed) Close()           { b.shelf.open.Add(-1) }
+func (b *borrowed) Ring() *ring.Ring {
+	if b.shelf.panics {
+		panic("no ring")
+	}
+	return b.shelf.ring
+}
+func (b *borrowed) Close() { b.shelf.open.Add(-1) }
 
 // book is the audit log.
 type book struct {
@@ -388,6 +394,32 @@ func TestAuditComesFirst(t *testing.T) {
 	if _, err := h.Open(context.Background(), request("v1", offer)); !errors.As(err, &refusal) || refusal.Kind != live.RefusedDuplicate {
 		t.Errorf("the same viewing twice: %v", err)
 	}
+}
+
+// A panic while a viewing is opened, on an offer that pion does not survive, costs that viewing only: no slot, no lease, no
+// hanging stop, and the log knows that nobody looked.
+func TestAPanicLeavesNothingBehind(t *testing.T) {
+	h := open(t, func(o *live.Options) { o.MaxViewings = 1 })
+	h.shelf.panics = true
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is hidden from who could tell it")
+			}
+		}()
+		_, _ = h.Open(context.Background(), request("v1", newViewer(t).offer()))
+	}()
+	h.shelf.panics = false
+	if d := h.book.next(t); d.Kind != event.KindViewingOpened {
+		t.Errorf("told %v", d.Kind)
+	}
+	if d := h.book.next(t); d.Kind != event.KindViewingClosed || text(d, event.TagReason) != "failed" {
+		t.Errorf("told %v", d.Kind)
+	}
+	if n := h.shelf.open.Load(); n != 0 {
+		t.Errorf("%d leases", n)
+	}
+	h.view(t, "v1")
 }
 
 func TestRefusals(t *testing.T) {
