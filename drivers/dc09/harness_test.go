@@ -29,7 +29,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// store is a Sink that keeps what it stores, and knows a repeat by its Once key as the log does.
+// store is a Sink that keeps what it stores; it refuses what is no event and knows a repeat by its Once key, as the log does.
 type store struct {
 	mu     sync.Mutex // guards the fields below
 	drafts []event.Draft
@@ -54,6 +54,9 @@ func (s *store) sink(ctx context.Context, d event.Draft) error {
 	defer s.mu.Unlock()
 	if s.fail != nil {
 		return s.fail
+	}
+	if _, err := event.AppendRecord(nil, withTime(d)); err != nil {
+		return err
 	}
 	key := d.Source + " " + d.Once
 	if d.Once != "" && s.keys[key] {

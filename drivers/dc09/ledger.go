@@ -41,6 +41,9 @@ func newLedger() *ledger {
 	return &ledger{wake: make(chan struct{}, 1), tallies: map[refusal]*tally{}}
 }
 
+// maxClaimed is how much is kept of an account that a refused frame names: a header's has 16 bytes, data may hold anything.
+const maxClaimed = 32
+
 // note counts a refused frame. It never waits.
 func (l *ledger) note(account, claimed, reason, remote string) {
 	l.mu.Lock()
@@ -51,7 +54,7 @@ func (l *ledger) note(account, claimed, reason, remote string) {
 		l.tallies[k] = t
 	}
 	t.count++
-	t.claimed, t.remote = claimed, remote
+	t.claimed, t.remote = utf8Text(claimed[:min(len(claimed), maxClaimed)]), remote
 	l.mu.Unlock()
 	nudge(l.wake)
 }

@@ -327,6 +327,7 @@ func TestAttacks(t *testing.T) {
 		"encrypted, account has no key": {sealed(k, `"*SIA-DCS"0001L0#1234`, "|#1234|NBA001]_"+stamp(now)), duh("0001L0#1234"), refusedNoKey, event.SeverityWarning},
 		"unknown account":               {wireOf(`"SIA-DCS"0001R1L0#9999[#9999|NBA001]`), duh("0001R1L0#9999"), refusedUnknown, event.SeverityWarning},
 		"no account":                    {wireOf(`"SIA-DCS"0001[NBA001]`), duh("0001"), refusedUnknown, event.SeverityWarning},
+		"an account of no text":         {wireOf("\"SIA-DCS\"0001[#\xff\xfe" + strings.Repeat("\xff", 3000) + "|NBA001]"), duh("0001"), refusedUnknown, event.SeverityWarning},
 		"an ACK":                        {wireOf(`"ACK"0001L0#1234[]`), "", "", 0},
 		"a NAK":                         {wireOf(`"NAK"0000R0L0A0[]_08:00:00,11-22-2026`), "", "", 0},
 		"half a block":                  {wireOf(`"*SIA-DCS"0001L0#AAAA[00112233445566778899AABBCCDDEE`), "", "", 0},
