@@ -206,6 +206,11 @@ func (b basic) authorize(_, _ string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(b.user+":"+b.password))
 }
 
+func isBasic(a authorizer) bool {
+	_, ok := a.(basic)
+	return ok
+}
+
 // quote escapes what stands inside a quoted string, and drops line ends.
 func quote(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", "", "\n", "").Replace(s)

@@ -178,7 +178,7 @@ func (p *player) message(m *message) error {
 	switch {
 	case m.status == 401 && !p.again: // the nonce has run out
 		o := &p.client.options
-		if a := choose(parseChallenges(m.all("WWW-Authenticate")), o.User, o.Password, p.at.host == p.client.home.host); a != nil {
+		if a := choose(parseChallenges(m.all("WWW-Authenticate")), o.User, o.Password, p.home()); a != nil {
 			p.client.auth, p.again = a, true
 			return p.keepalive()
 		}

@@ -127,6 +127,16 @@ func TestBasicOnlyAtHome(t *testing.T) {
 	if _, err := client(t, Options{URL: other.start(), User: "u", Password: "p"}).Connect(context.Background()); err == nil {
 		t.Error("the password went in the clear to where a redirect led")
 	}
+	got = ""
+	gate := &fake{t: t, answer: func(a asked) string { // asks for the password itself, and only then leads away
+		if a.header("Authorization") == "" {
+			return "RTSP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"cam\"\r\n\r\n"
+		}
+		return "RTSP/1.0 302 Found\r\nLocation: " + url + "\r\n\r\n"
+	}}
+	if _, err := client(t, Options{URL: gate.start(), User: "u", Password: "p"}).Connect(context.Background()); err == nil || got != "" {
+		t.Errorf("the password that was good at home went on with the redirect: %q, %v", got, err)
+	}
 }
 
 // TestWhatCamerasAnswer walks through the quirks of DESCRIBE, SETUP and PLAY.

@@ -140,7 +140,7 @@ func (s *Session) request(ctx context.Context, method, url string, extra ...fiel
 		if o.User == "" {
 			return nil, errors.New("camera wants a user and a password: set them for this camera")
 		}
-		s.client.auth = choose(challenges, o.User, o.Password, s.at.host == s.client.home.host)
+		s.client.auth = choose(challenges, o.User, o.Password, s.home())
 		if s.client.auth == nil {
 			return nil, errors.New("camera offers no password scheme that can be used: enable Digest in it")
 		}
@@ -184,12 +184,15 @@ func (s *Session) roundTrip(ctx context.Context, method, url string, extra []fie
 	}
 }
 
+// home says whether this is the host that the camera's URL names, and not where a redirect led.
+func (s *Session) home() bool { return s.at.host == s.client.home.host }
+
 // send writes a request. The header is named CSeq exactly (A10), and User-Agent is always there (A6).
 func (s *Session) send(method, url string, extra ...field) error {
 	s.cseq++
 	m := message{method: method, uri: url, header: []field{
 		{"CSeq", strconv.Itoa(s.cseq)}, {"User-Agent", s.client.options.UserAgent}}}
-	if a := s.client.auth; a != nil {
+	if a := s.client.auth; a != nil && (s.home() || !isBasic(a)) {
 		m.header = append(m.header, field{"Authorization", a.authorize(method, url)})
 	}
 	m.header = append(m.header, extra...)
