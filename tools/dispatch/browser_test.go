@@ -30,7 +30,7 @@ const screensVariable = "WATCHPOST_SCREENS"
 // seat is one dispatcher at one browser window with cookies of its own.
 type seat struct {
 	t    *testing.T
-	ctx  context.Context
+	run  func(limit time.Duration, steps ...chromedp.Action) error
 	errs *faults
 }
 
@@ -68,8 +68,14 @@ func browser(t *testing.T) func(language string, width, height int64) *seat {
 	return func(language string, width, height int64) *seat {
 		ctx, cancel := chromedp.NewContext(root, chromedp.WithTargetID(newWindow(t, root)))
 		t.Cleanup(cancel)
-		s := &seat{t: t, ctx: ctx, errs: &faults{}}
+		s := &seat{t: t, errs: &faults{}}
+		s.run = func(limit time.Duration, steps ...chromedp.Action) error {
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			return chromedp.Run(ctx, steps...)
+		}
 		chromedp.ListenTarget(ctx, s.errs.hear)
+		// The first Run attaches to the window, for as long as its context lasts.
 		if err := chromedp.Run(ctx, emulation.SetDeviceMetricsOverride(width, height, 1, false),
 			emulation.SetUserAgentOverride("chromedp").WithAcceptLanguage(language)); err != nil {
 			t.Fatal("opening a window:", err)
@@ -96,17 +102,13 @@ func newWindow(t *testing.T, root context.Context) target.ID {
 // do runs steps within 30 s.
 func (s *seat) do(steps ...chromedp.Action) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.ctx, 30*time.Second)
-	defer cancel()
-	if err := chromedp.Run(ctx, steps...); err != nil {
+	if err := s.run(30*time.Second, steps...); err != nil {
 		s.t.Fatalf("%v; the page shows: %s; it complains: %v", err, s.shows(), s.errs.all())
 	}
 }
 
 func (s *seat) shows() (text string) {
-	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
-	defer cancel()
-	if err := chromedp.Run(ctx, chromedp.Evaluate(`document.body.innerText`, &text)); err != nil {
+	if err := s.run(5*time.Second, chromedp.Evaluate(`document.body.innerText`, &text)); err != nil {
 		return err.Error()
 	}
 	return text

@@ -46,6 +46,13 @@ func (s *stations) Status() intake.Status {
 	return intake.Status{Fault: "no broker here", Refused: []intake.Refused{{Station: "stranger", Reason: "not enrolled", Count: 3}}}
 }
 
+// say sets what is answered from now on.
+func (s *stations) say(f func(kind string, body any) (topic.Reply, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = f
+}
+
 func (s *stations) commands() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,6 +64,7 @@ type desk struct {
 	t        *testing.T
 	book     *ledger.Ledger
 	stations *stations
+	people   map[string]bool
 	url      string
 	seq      uint64
 	stop     func()
@@ -81,15 +89,10 @@ func open(t *testing.T) *desk {
 			t.Error(err)
 		}
 	})
-	for _, name := range []string{"李娜", "王强"} {
-		if err := book.SetPassword(t.Context(), name, "correct horse", time.Now()); err != nil {
-			t.Fatal(err)
-		}
-	}
 	if err := book.Enrol(t.Context(), ledger.Station{Address: caoping(), Name: "草坪村"}); err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{t: t, book: book, stations: &stations{}}
+	d := &desk{t: t, book: book, stations: &stations{}, people: make(map[string]bool)}
 	d.start()
 	return d
 }
@@ -142,8 +145,15 @@ type visitor struct {
 
 func (d *desk) stranger() *visitor { return &visitor{desk: d, header: make(http.Header)} }
 
+// login makes a person known who is not, and begins a session.
 func (d *desk) login(name string) *visitor {
 	d.t.Helper()
+	if !d.people[name] {
+		d.people[name] = true
+		if err := d.book.SetPassword(d.t.Context(), name, "correct horse", time.Now()); err != nil {
+			d.t.Fatal(err)
+		}
+	}
 	v := d.stranger()
 	res := v.do("POST", "/api/login", map[string]string{"name": name, "password": "correct horse"})
 	defer res.Body.Close()
@@ -492,12 +502,12 @@ func TestViewings(t *testing.T) {
 	for kind, err := range map[string]error{
 		"denied": &topic.Problem{Kind: "denied", Message: "no rule"}, "silent": fmt.Errorf("x: %w", intake.ErrSilent), "centre": errors.New("disk full"),
 	} {
-		d.stations.answer = refuse(err)
+		d.stations.say(refuse(err))
 		if status, answer := li.call("POST", "/api/viewings", wish(nil)); status != http.StatusBadGateway || answer["kind"] != kind {
 			t.Errorf("%s: %d %v", kind, status, answer)
 		}
 	}
-	d.stations.answer = func(kind string, body any) (topic.Reply, error) {
+	d.stations.say(func(kind string, body any) (topic.Reply, error) {
 		if kind == topic.CommandViewingClose {
 			return topic.Reply{OK: true}, nil
 		}
@@ -510,7 +520,7 @@ func TestViewings(t *testing.T) {
 		}
 		b, err := json.Marshal(topic.ViewingAnswer{Viewing: open.Viewing, Answer: "v=1"})
 		return topic.Reply{OK: true, Body: b}, err
-	}
+	})
 	status, answer := li.call("POST", "/api/viewings", wish(nil))
 	if status != http.StatusOK || answer["answer"] != "v=1" {
 		t.Fatalf("%d %v", status, answer)
