@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,14 @@ func TestEachMistakeIsExplained(t *testing.T) {
 		{"two zones on a line", "line: panic", "line: door", "zones[1].line", "feeds two zones"},
 		{"list expected", "lanes: [alarm, main, read, trace]", "lanes: alarm", "centres[0].lanes", "want a list"},
 		{"mapping expected", "log:\n  reserve: 64MiB", "log: 64MiB", "log", "want keys and values"},
+		{"line that no box has", "line: panic", "line: Panic 1", "zones[1].line", "1 to 32 of a-z, 0-9, hyphen"},
+		{"blank in the URL", "/Streaming/Channels/101", "/Streaming Channels", "cameras[0].url", "want rtsp://HOST:PORT/PATH"},
+		{"camera without a host", "rtsp://192.0.2.10:554", "rtsp://:554", "cameras[0].url", "want rtsp://HOST:PORT/PATH"},
+		{"broker without a host", "tls://dispatch.changshan.example:8883", "tls://:8883", "centres[0].broker", "want tls://HOST:PORT"},
+		{"hours of no length", "# hours: 00:00-24:00", "hours: 08:00-08:00", "access[0].hours", "begin and end at the same time"},
+		{"hours that are none", "# hours: 00:00-24:00", "hours: 8-17", "access[0].hours", "HH:MM-HH:MM"},
+		{"no viewings", "max: 8 ", "max: 0 ", "viewings.max", "leave access out"},
+		{"too many viewings", "max: 8 ", "max: 257 ", "viewings.max", "outside 1 to 256"},
 		{"bad listen", "listen: 127.0.0.1:5093", "listen: 5093", "panels.listen", "HOST:PORT"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -90,6 +99,31 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	}
 }
 
+func TestPathsOfSockets(t *testing.T) {
+	for _, tt := range []struct {
+		dir  string
+		want []string
+	}{
+		{strings.Repeat("d", 87), nil},
+		{strings.Repeat("d", 88), []string{"data"}},
+		{strings.Repeat("d", 110), []string{"data", "boards[0].socket"}},
+	} {
+		_, err := Parse("/"+tt.dir+"/s.yaml", []byte(Reference))
+		var keys []string
+		if p, ok := errors.AsType[*Problems](err); ok {
+			for _, x := range p.List {
+				keys = append(keys, x.Key)
+				if x.Line == 0 || !strings.Contains(x.Message, "too long") {
+					t.Errorf("%+v", x)
+				}
+			}
+		}
+		if !slices.Equal(keys, tt.want) {
+			t.Errorf("below a folder of %d bytes: %v, want %v", len(tt.dir), err, tt.want)
+		}
+	}
+}
+
 func TestRubbish(t *testing.T) {
 	for _, text := range []string{"", "\n", "- a", "a: [", "\t\tx", "station: *a", "a: 1\n---\nb: 2", strings.Repeat("a", maxFile+1)} {
 		if _, err := Parse("s.yaml", []byte(text)); err == nil {
@@ -104,7 +138,7 @@ func TestLoadReadsPasswordFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(Reference), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "camera gate: reading its password_file") {
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "cameras[0].password_file: open "+filepath.Join(dir, "camera.password")) {
 		t.Errorf("missing password file: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "camera.password"), []byte("s3cret\n"), 0o600); err != nil {

@@ -53,26 +53,34 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
-	c, err := Parse(path, b)
+	c, s, err := parse(path, b)
 	if err != nil {
 		return nil, err
 	}
-	return c, c.readFiles()
+	if c.readFiles(s); len(s.problems) > 0 {
+		return nil, &Problems{path, s.problems}
+	}
+	return c, nil
 }
 
 // Parse validates the text of a configuration file; path names it in problems and anchors relative paths.
 func Parse(path string, text []byte) (*Config, error) {
+	c, _, err := parse(path, text)
+	return c, err
+}
+
+func parse(path string, text []byte) (*Config, *sheet, error) {
 	if len(text) > maxFile {
-		return nil, &Problems{path, []Problem{{0, "", fmt.Sprintf("%d bytes, at most %d", len(text), maxFile)}}}
+		return nil, nil, &Problems{path, []Problem{{0, "", fmt.Sprintf("%d bytes, at most %d", len(text), maxFile)}}}
 	}
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return nil, &Problems{path, []Problem{syntaxProblem(err)}}
+		return nil, nil, &Problems{path, []Problem{syntaxProblem(err)}}
 	}
 	c := defaults()
 	s := &sheet{lines: map[string]int{}}
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return nil, &Problems{path, []Problem{{0, "", "empty, or more than one document: start from watchpostd -reference"}}}
+		return nil, nil, &Problems{path, []Problem{{0, "", "empty, or more than one document: start from watchpostd -reference"}}}
 	}
 	s.walk(file.Docs[0].Body, reflect.TypeFor[Config](), "")
 	if len(s.problems) == 0 {
@@ -83,13 +91,14 @@ func Parse(path string, text []byte) (*Config, error) {
 	if len(s.problems) == 0 {
 		c.fill()
 		c.validate(s)
+		c.anchor(filepath.Dir(path))
+		c.validateSockets(s)
 	}
 	if len(s.problems) > 0 {
 		s.sort()
-		return nil, &Problems{path, s.problems}
+		return nil, nil, &Problems{path, s.problems}
 	}
-	c.anchor(filepath.Dir(path))
-	return c, nil
+	return c, s, nil
 }
 
 func syntaxProblem(err error) Problem {

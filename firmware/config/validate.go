@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"watchpost/firmware/status"
 )
 
 func defaults() *Config {
@@ -110,8 +112,8 @@ func (c *Config) validate(s *sheet) {
 	c.validatePanels(s, cameras)
 	centres := c.validateCentres(s)
 	c.validateAccess(s, centres, cameras)
-	if c.Viewings.Max < 0 || c.Viewings.Max > 256 {
-		s.add("viewings.max", "%d is outside 0 to 256", c.Viewings.Max)
+	if c.Viewings.Max < 1 || c.Viewings.Max > 256 {
+		s.add("viewings.max", "%d is outside 1 to 256; for no viewings at all leave access out", c.Viewings.Max)
 	}
 	s.between("viewings.max_duration", c.Viewings.MaxDuration, time.Minute, 24*time.Hour)
 	if c.Viewings.Port < 0 || c.Viewings.Port > 65535 {
@@ -134,7 +136,12 @@ func (c *Config) validateZones(s *sheet, cameras []string) {
 		s.id(key+".id", z.ID, zones)
 		s.required(key+".board", z.Board, "the id of the board that has the line")
 		s.known(key+".board", z.Board, "board", boards)
-		s.required(key+".line", z.Line, "the line's name as the board calls it")
+		switch {
+		case z.Line == "":
+			s.add(key+".line", "missing: the line's name as the board calls it")
+		case !regexp.MustCompile(`^[a-z0-9-]{1,32}$`).MatchString(z.Line):
+			s.add(key+".line", "%q: a line's name is 1 to 32 of a-z, 0-9, hyphen", z.Line)
+		}
 		s.word(key+".rest", z.Rest, "closed", "open")
 		s.word(key+".kind", z.Kind, slices.Sorted(maps.Keys(ZoneKinds()))...)
 		s.word(key+".severity", z.Severity, "alarm", "warning", "notice")
@@ -194,7 +201,7 @@ func (c *Config) validateCameras(s *sheet) []string {
 		switch u, err := url.Parse(v.URL); {
 		case v.URL == "":
 			s.add(key+".url", "missing: want rtsp://HOST:PORT/PATH")
-		case err != nil || u.Scheme != "rtsp" || u.Host == "":
+		case err != nil || u.Scheme != "rtsp" || u.Hostname() == "" || strings.ContainsAny(v.URL, " \t"):
 			s.add(key+".url", "want rtsp://HOST:PORT/PATH")
 		case u.User != nil:
 			s.add(key+".url", "keep name and password out of the URL: use user and password_file")
@@ -214,7 +221,7 @@ func (c *Config) validateCentres(s *sheet) []string {
 		key := fmt.Sprintf("centres[%d]", i)
 		s.id(key+".id", v.ID, seen)
 		ids = append(ids, v.ID)
-		if u, err := url.Parse(v.Broker); err != nil || u.Scheme != "tls" || u.Port() == "" {
+		if u, err := url.Parse(v.Broker); err != nil || u.Scheme != "tls" || u.Hostname() == "" || u.Port() == "" {
 			s.add(key+".broker", "%q: want tls://HOST:PORT", v.Broker)
 		}
 		s.required(key+".ca", v.CA, "the PEM file of the centre's CA, from dispatch enrol")
@@ -249,8 +256,29 @@ func (c *Config) validateAccess(s *sheet, centres, cameras []string) {
 		for j, v := range r.Cameras {
 			s.known(fmt.Sprintf("%s.cameras[%d]", key, j), v, "camera", cameras)
 		}
-		if r.Hours != "" && !regexp.MustCompile(`^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$`).MatchString(r.Hours) {
+		from, to, _ := strings.Cut(r.Hours, "-")
+		switch {
+		case r.Hours == "":
+		case from == to:
+			s.add(key+".hours", "%q begin and end at the same time: leave hours out to allow all day", r.Hours)
+		case !regexp.MustCompile(`^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$`).MatchString(r.Hours):
 			s.add(key+".hours", "%q: want HH:MM-HH:MM, such as 07:30-19:00", r.Hours)
+		}
+	}
+}
+
+// maxSocket is the longest path of a Unix socket in bytes (unix(7): sun_path, with its NUL).
+const maxSocket = 107
+
+// validateSockets complains of paths that the kernel takes for no socket. They must be anchored.
+func (c *Config) validateSockets(s *sheet) {
+	const suffix = len(".new") // the door is made under another name first
+	if path := filepath.Join(c.Data, status.Socket); len(path)+suffix > maxSocket {
+		s.add("data", "%s is too long for the local door in it: at most %d bytes", c.Data, maxSocket-suffix-len("/"+status.Socket))
+	}
+	for i, b := range c.Boards {
+		if len(b.Socket) > maxSocket {
+			s.add(fmt.Sprintf("boards[%d].socket", i), "%s is too long for a Unix socket: at most %d bytes", b.Socket, maxSocket)
 		}
 	}
 }
@@ -277,7 +305,7 @@ func (c *Config) anchor(dir string) {
 }
 
 // readFiles takes in what the configuration keeps in files of its own.
-func (c *Config) readFiles() error {
+func (c *Config) readFiles(s *sheet) {
 	for i := range c.Cameras {
 		v := &c.Cameras[i]
 		if v.PasswordFile == "" {
@@ -285,9 +313,9 @@ func (c *Config) readFiles() error {
 		}
 		b, err := os.ReadFile(v.PasswordFile)
 		if err != nil {
-			return fmt.Errorf("camera %s: reading its password_file: %w", v.ID, err)
+			s.add(fmt.Sprintf("cameras[%d].password_file", i), "%v: put the password there, or write it under password", err)
+			continue
 		}
 		v.Password = strings.TrimRight(string(b), "\r\n")
 	}
-	return nil
 }
