@@ -3,6 +3,7 @@ package linesock
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net"
 	"path/filepath"
 	"strings"
@@ -211,6 +212,55 @@ func TestWrongBoxes(t *testing.T) {
 }
 
 // TestBoxRestarts is a box whose counts begin again: what it has counted since is lost to us.
+// TestBoxThatHangsUp holds that a box that answers and hangs up, again and again, is tried less and less often: it must not
+// fill the log with a zone that comes and goes.
+func TestBoxThatHangsUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "box")
+	ln, err := net.Listen("unix", path)
+	must(t, err)
+	const tries, first, longest = 8, 2 * time.Millisecond, 40 * time.Millisecond
+	took := make(chan time.Duration, 1)
+	var group errgroup.Group
+	group.Go(func() error {
+		begun := time.Now()
+		for n := 0; ; n++ {
+			conn, err := ln.Accept()
+			if err != nil {
+				return nil
+			}
+			if n == tries {
+				took <- time.Since(begun)
+			}
+			_, err = conn.Write([]byte("linesock 1\nok watch door 0 5 0\n"))
+			if err = errors.Join(err, conn.Close()); err != nil {
+				return err
+			}
+		}
+	})
+	b, err := New(Options{Socket: path, BackOffMin: first, BackOffMax: longest})
+	must(t, err)
+	edges := follow(t, b, "door")
+	least := time.Duration(0)
+	for pause, n := first, 0; n < tries; pause, n = min(2*pause, longest), n+1 {
+		least += pause
+	}
+	for {
+		select {
+		case <-edges:
+			continue
+		case d := <-took:
+			if d < least {
+				t.Errorf("%d tries within %s, want %s at least", tries, d, least)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("not tried again")
+		}
+		break
+	}
+	_ = ln.Close()
+	must(t, group.Wait())
+}
+
 func TestBoxRestarts(t *testing.T) {
 	n := newBench(t)
 	edges := follow(t, n.client(0), "door")

@@ -40,12 +40,12 @@ func (b *Box) Watch(ctx context.Context, lines []bus.LineConfig, edges chan<- bu
 	}
 	pause := b.o.BackOffMin
 	for down := false; ; {
-		up := false
-		err := w.session(ctx, &up)
+		begun := time.Now()
+		err := w.session(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if up {
+		if time.Since(begun) > b.o.BackOffMax { // a box that hangs up at once is none that came back
 			pause, down = b.o.BackOffMin, false
 		}
 		if !down {
@@ -60,13 +60,12 @@ func (b *Box) Watch(ctx context.Context, lines []bus.LineConfig, edges chan<- bu
 }
 
 // session is one connection: it returns why it ended.
-func (w *watch) session(ctx context.Context, up *bool) error {
+func (w *watch) session(ctx context.Context) error {
 	wire, err := w.box.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer wire.hangUp()
-	*up = true
 	w.box.o.Log.Info("I/O box found", "socket", w.box.o.Socket)
 	for _, l := range w.lines {
 		l.spoke = false
