@@ -67,7 +67,10 @@ func (l *Log) ready(b *batch) {
 		return
 	}
 	ok, err := l.roomFor(roomToAppend)
-	if errors.Is(err, ErrClosed) {
+	if ok && l.resting {
+		err = l.rouse()
+	}
+	if errors.Is(err, ErrClosed) || errors.Is(err, ErrFailed) {
 		b.refuse, b.blocked = err, err
 		return
 	}

@@ -27,8 +27,11 @@
 //
 // Badger dies by SIGBUS where a disk is full, because it writes through sparse memory maps. So the files that take a
 // commit are allocated before they are written, and Append answers ErrFull while there is still room for what Badger does
-// behind it, or when the disk is filling so fast that this may not last two seconds. A neighbour that takes the last 64 MB
-// within the moment in which Badger merges can still end the process, though not harm the log: a station whose disk is
-// shared with such a neighbour gives the log a partition of its own. Values are not encrypted and nothing is evicted yet: key and value have room for both (running totals per
-// lane stand in each event, so bytes per lane need no scan; holes already say what is missing and why).
+// behind it, or when the disk is filling so fast that this may not last two seconds. A log that is opened on a full disk
+// merges nothing until there is room (resting). A neighbour that takes the last 64 MB within the moment in which Badger merges
+// can still end the process, though not harm the log: a station whose disk is shared with such a neighbour gives the log a
+// partition of its own.
+//
+// Values are not encrypted and nothing is evicted yet: key and value have room for both (running totals per lane stand in
+// each event, so bytes per lane need no scan; holes already say what is missing and why).
 package eventlog

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,4 +115,68 @@ func startFull(t *testing.T, dir string, all acks) {
 		t.Errorf("append on a full disk: %v", err)
 	}
 	t.Logf("start on a full disk: %+v; close: %v", l.Stats(), l.Close())
+}
+
+// TestRest opens a log with enough in level 0 to merge on a disk that a neighbour fills at that moment: it rests, which the
+// test's own process survives, and goes on with the first append that finds room. Readers do not notice.
+func TestRest(t *testing.T) {
+	disk := tinyDisk(t, "256m")
+	dir, other := filepath.Join(disk, "log"), filepath.Join(disk, "other")
+	const lives = 4 // each leaves a table
+	for i := range lives {
+		l := testLog(t, dir)
+		mustAppend(t, l, draft(event.SeverityAlarm, "life "+strconv.Itoa(i)))
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stuff(other); err != nil {
+		t.Fatal(err)
+	}
+	l := testLog(t, dir)
+	if err := stuff(other + "1"); err != nil {
+		t.Fatal(err)
+	}
+	if !l.resting {
+		t.Error("a log on a full disk merges")
+	}
+	if _, err := l.Append(t.Context(), draft(event.SeverityAlarm, "x")); !errors.Is(err, ErrFull) {
+		t.Errorf("append on a full disk: %v", err)
+	}
+	var readers errgroup.Group
+	stop := make(chan struct{})
+	for range 2 {
+		readers.Go(func() error {
+			for {
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
+				if got, err := l.Read(event.LaneAlarm, 0, lives); err != nil || len(got) != lives {
+					return fmt.Errorf("%d of %d events: %w", len(got), lives, err)
+				}
+			}
+		})
+	}
+	if err := errors.Join(os.Remove(other), os.Remove(other+"1")); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, draft(event.SeverityAlarm, "room again"))
+	if l.resting {
+		t.Error("a log with room does not merge")
+	}
+	for i := range 300 { // more than one memtable, through files that are allocated anew
+		mustAppend(t, l, draft(event.SeverityAlarm, strings.Repeat(strconv.Itoa(i), 4000)))
+	}
+	close(stop)
+	if err := readers.Wait(); err != nil {
+		t.Error(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := len(readAll(t, testLog(t, dir), event.LaneAlarm)); got != lives+301 {
+		t.Errorf("%d events, want %d", got, lives+301)
+	}
 }

@@ -75,6 +75,8 @@ type Log struct {
 	once    onceBook
 	nextWAL int
 	dirty   bool // something was stored since Open
+	// resting says that Badger was opened on a full disk and merges nothing.
+	resting bool
 	// walShort says that the file of the next memtable is not allocated yet.
 	walShort bool
 	refused  refusal

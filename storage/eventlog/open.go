@@ -84,13 +84,15 @@ func (l *Log) start() error {
 	if err := l.room.give(); err != nil {
 		return err
 	}
-	if free, err := l.room.free(); err != nil {
+	free, err := l.room.free()
+	if err != nil {
 		return err
-	} else if free < roomToOpen {
+	}
+	if free < roomToOpen {
 		return fmt.Errorf("%w: %d bytes free in %s, opening the event log takes %d: free some space", ErrDiskFull, free, l.opt.Dir, roomToOpen)
 	}
+	l.resting = free < l.opt.ReserveBytes+roomToAppend
 	known.starts = min(known.starts, math.MaxUint8-1) + 1
-	var err error
 	if l.keeper, err = keepHeads(l.opt.Dir, known, turn); err != nil {
 		return err
 	}
@@ -106,10 +108,7 @@ func (l *Log) start() error {
 			return err
 		}
 	}
-	if err := l.fillWAL(); err != nil {
-		return err
-	}
-	if _, err := l.growWAL(); err != nil {
+	if err := l.allocate(); err != nil {
 		return err
 	}
 	if l.epoch.IsZero() {
@@ -132,7 +131,7 @@ func (l *Log) openAndLoad(known heads) (err error) {
 			err = errors.Join(err, l.closeBadger())
 		}
 	}()
-	if l.db, err = openSafe(tiny(l.badgerDir(), l.opt.Log), known.starts >= suspicious); err != nil {
+	if l.db, err = openSafe(l.options(), known.starts >= suspicious); err != nil {
 		return err
 	}
 	return l.load()
