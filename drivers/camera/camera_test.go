@@ -158,6 +158,51 @@ func TestCameraAwayAndBack(t *testing.T) {
 	}
 }
 
+// brief is a connection that breaks a moment after it was made, as those of an overloaded camera do.
+type brief struct {
+	net.Conn
+	over *time.Timer
+}
+
+func (b brief) Close() error { b.over.Stop(); return b.Conn.Close() }
+
+// A camera that gives a picture and hangs up, again and again, is tried less and less often: each time is two events.
+func TestCameraThatHangsUp(t *testing.T) {
+	url, _ := simulate(t, "127.0.0.1:0", sim.Options{})
+	const tries, longest = 9, 400 * time.Millisecond
+	var mu sync.Mutex // guards the two below
+	var broke time.Time
+	var gaps []time.Duration
+	cam, b := run(t, camera.Options{URL: url, Always: true, Retry: 2 * time.Millisecond, RetryMax: longest,
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !broke.IsZero() {
+				gaps = append(gaps, time.Since(broke))
+			}
+			return brief{c, time.AfterFunc(100*time.Millisecond, func() {
+				mu.Lock()
+				defer mu.Unlock()
+				broke = time.Now()
+				_ = c.Close()
+			})}, nil
+		}})
+	b.next(t, camera.StateUp, "") // pictures do come
+	until(t, "the tries", func() bool { mu.Lock(); defer mu.Unlock(); return len(gaps) >= tries })
+	mu.Lock()
+	defer mu.Unlock()
+	if last := gaps[tries-1]; last < longest/2 {
+		t.Errorf("%s before try %d, want %s at least: %v", last, tries, longest/2, gaps)
+	}
+	if cam.Health().State == camera.StateUnknown {
+		t.Error("nothing is known")
+	}
+}
+
 func TestNotH264IsTold(t *testing.T) {
 	url, _ := simulate(t, "127.0.0.1:0", sim.Options{Faults: sim.Faults{HEVC: true}})
 	_, b := run(t, camera.Options{URL: url, Always: true})

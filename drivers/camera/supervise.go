@@ -55,11 +55,12 @@ func (c *Camera) supervise(ctx context.Context) {
 func (c *Camera) pullUntilReleased(ctx context.Context) {
 	wait := c.options.Retry
 	for ctx.Err() == nil {
+		begun := time.Now()
 		key, err := c.pull(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if key {
+		if key && time.Since(begun) > c.options.RetryMax { // one that hangs up at once is none that came back
 			wait = c.options.Retry
 		}
 		c.down(err)
