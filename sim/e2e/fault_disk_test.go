@@ -107,7 +107,7 @@ func TestFaultFullDisk(t *testing.T) {
 	put(t, map[string]string{v.config: strings.Replace(string(config), "reserve: 16MiB", "reserve: 64MiB", 1)})
 	v.start()
 	v.online()
-	const frames = 1500
+	const frames, lives = 1500, 3
 	file := filepath.Join(t.TempDir(), "panel.log")
 	panel := start(t, "simctl", "panel", "--to", "tcp://"+v.panels, "--account", "1409", "--count", fmt.Sprint(frames), "--window", "8", "--rate", "400", "--retry", "1s", "--log", file)
 	eventually(t, "reports before the disk is full", func() error {
@@ -127,21 +127,22 @@ func TestFaultFullDisk(t *testing.T) {
 	}
 	stopsWell(t, v.agent)
 
-	v.start() // takes the room that the reserve gives back, and what is left is filled again
-	stuff(t, filepath.Join(data, "stuff-1"))
-	v.refuses()
-	v.alive()
-	v.agent.kill()
-	v.start()
-	stuff(t, filepath.Join(data, "stuff-2"))
-	v.refuses()
+	for life := 1; life <= lives; life++ { // each takes room of the reserve, and what it leaves is filled again
+		v.start()
+		stuff(t, filepath.Join(data, fmt.Sprintf("stuff-%d", life)))
+		v.refuses()
+		v.alive()
+		if life < lives {
+			v.agent.kill()
+		}
+	}
 	v.unanswered(sia("2000", "0002", "Nri1/BA002"))
 	v.alive()
 	if n := len(readRecord(t, file).acked); n != full {
 		t.Errorf("%d frames were acknowledged by a full disk", n-full)
 	}
 
-	for i := range 3 {
+	for i := range 1 + lives {
 		if err := os.Remove(filepath.Join(data, fmt.Sprintf("stuff-%d", i))); err != nil {
 			t.Fatal(err)
 		}
