@@ -14,19 +14,17 @@ const (
 )
 
 // priority ranks an alarm for the queue. Panels say what it is by SIA codes (DC-03, two letters) or Contact ID codes (DC-05,
-// three digits). A supervised line that is not read as normal or active is a fault of the line; an active one counts as an
-// intrusion, since its event does not tell what the contact is for.
+// three digits), and an active zone says by a SIA code what it is for. A supervised line that is not read as normal or
+// active is a fault of the line.
 func priority(e event.Event) int {
-	if e.Kind == event.KindZoneChanged {
-		if state, _ := e.Body.Text(event.TagState); state != "active" {
-			return priorityDevice
-		}
-		return priorityProperty
-	}
-	if e.Kind != event.KindPanelEvent {
+	code, _ := e.Body.Text(event.TagCode)
+	state, _ := e.Body.Text(event.TagState)
+	switch {
+	case e.Kind == event.KindZoneChanged && state == "active":
+		return siaPriority(code)
+	case e.Kind != event.KindPanelEvent:
 		return priorityDevice
 	}
-	code, _ := e.Body.Text(event.TagCode)
 	if len(code) == 3 && code[0] == '1' {
 		return contactIDPriority(code)
 	}

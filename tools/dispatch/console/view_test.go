@@ -16,10 +16,13 @@ func TestPriorities(t *testing.T) {
 	zone := func(state string) event.Event {
 		return event.Event{Kind: event.KindZoneChanged, Body: event.NewBody(event.Text(event.TagState, state))}
 	}
+	active := func(code string) event.Event {
+		return event.Event{Kind: event.KindZoneChanged, Body: event.NewBody(event.Text(event.TagState, "active"), event.Text(event.TagCode, code))}
+	}
 	for want, es := range map[int][]event.Event{
-		priorityLife:     {panel("PA"), panel("HA"), panel("FA"), panel("MA"), panel("GA"), panel("QA"), panel("120"), panel("110"), panel("100"), panel("151")},
-		priorityProperty: {panel("BA"), panel("130"), panel("134"), panel("140"), panel("BV"), panel("UA"), panel(""), zone("active")},
-		priorityDevice: {panel("TA"), panel("137"), panel("145"), panel("154"), panel("161"), panel("301"), panel("FT"), panel("YC"), panel("1"),
+		priorityLife:     {active("PA"), active("FA"), panel("PA"), panel("HA"), panel("FA"), panel("MA"), panel("GA"), panel("QA"), panel("120"), panel("110"), panel("100"), panel("151")},
+		priorityProperty: {panel("BA"), panel("130"), panel("134"), panel("140"), panel("BV"), panel("UA"), panel(""), zone("active"), active("BA")},
+		priorityDevice: {active("TA"), panel("TA"), panel("137"), panel("145"), panel("154"), panel("161"), panel("301"), panel("FT"), panel("YC"), panel("1"),
 			zone("missing"), zone("short"), zone(""), {Kind: event.KindPanelLink}, {Kind: event.KindCameraState}},
 	} {
 		for _, e := range es {

@@ -25,9 +25,10 @@ const contactIDCodes: [RegExp, Key][] = [
 export function title(a: Alarm): string {
   switch (a.kind) {
     case "zone.changed":
+      if (a.words.state === "active" && a.words.code) return codeTitle(a.words.code);
       return sayIf(`zone_${a.words.state ?? ""}`, say("zone_other", a.words.state ?? ""));
     case "panel.event":
-      return panelTitle(a.words.code ?? "");
+      return codeTitle(a.words.code ?? "");
     case "panel.link":
       return say("panel_link");
     case "camera.state":
@@ -37,7 +38,7 @@ export function title(a: Alarm): string {
   }
 }
 
-function panelTitle(code: string): string {
+function codeTitle(code: string): string {
   const key = siaCodes[code] ?? contactIDCodes.find(([pattern]) => pattern.test(code))?.[1];
   return key ? say(key) : say("panel_other", code);
 }
