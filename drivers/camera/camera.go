@@ -32,6 +32,8 @@ const (
 	StateUp = "up"
 	// StateDown: it was wanted and gave no picture.
 	StateDown = "down"
+	// StateIdle stands in a reading only: nobody pulls the camera, and it was up when it was last let go.
+	StateIdle = "idle"
 	// StateDegraded stands in an event only: pictures come, but viewers will see them badly.
 	StateDegraded = "degraded"
 )

@@ -91,7 +91,7 @@ func TestPulledOnlyWhileSomebodyNeedsIt(t *testing.T) {
 	if n := dials.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
-	if r := cam.Snapshot()[0]; r.Name != "gate" || r.State != camera.StateUp || !strings.Contains(r.Text, "not pulled") {
+	if r := cam.Snapshot()[0]; r.Name != "gate" || r.State != camera.StateIdle || !strings.Contains(r.Text, "not pulled, last picture 2") {
 		t.Errorf("reading %+v", r)
 	}
 	again := cam.Acquire()

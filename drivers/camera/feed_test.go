@@ -118,6 +118,42 @@ func TestSetsThatCannotBeReadDropNothing(t *testing.T) {
 	}
 }
 
+// What was a picture once is not shown as one now: a camera that nobody pulls is idle, one that is pulled anew is unknown
+// until it gives a picture.
+func TestReadingsAreOfThePresent(t *testing.T) {
+	c := newTestCamera(t)
+	now := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	c.options.Now = func() time.Time { return now }
+	state := func(want string) {
+		t.Helper()
+		if r := c.Snapshot()[0]; r.State != want {
+			t.Errorf("state %s (%s), want %s", r.State, r.Text, want)
+		}
+	}
+	state(StateUnknown)
+	picture := func() {
+		f := &feed{camera: c, rate: 90000, sps: sps(), pps: pps(), begun: now}
+		if err := f.unit(h264.Unit{NALs: [][]byte{{0x65, 0x88, 0x84}}, Key: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.release = func() {} // a pull runs
+	picture()
+	state(StateUp)
+	c.release, now = nil, now.Add(time.Hour)
+	state(StateIdle)
+	c.release = func() {}
+	state(StateUnknown)
+	picture()
+	state(StateUp)
+	now = now.Add(time.Minute)
+	state(StateUnknown)
+	c.down(errNoKey)
+	state(StateDown)
+	c.release = nil
+	state(StateDown)
+}
+
 func TestStreamWithoutKeyPictures(t *testing.T) {
 	c := newTestCamera(t)
 	f := &feed{camera: c, rate: 90000, sps: sps(), pps: pps(), begun: time.Now().Add(-2 * noKeyAfter)}

@@ -52,17 +52,23 @@ func (c *Camera) Health() Health {
 	return h
 }
 
-// Snapshot gives the reading of this camera.
+// present is how old the last picture of a camera that is up may be.
+const present = 15 * time.Second
+
+// Snapshot gives the reading of this camera. What was up is not called so when nothing is known of the present.
 func (c *Camera) Snapshot() []drivers.Reading {
 	h := c.Health()
 	r := drivers.Reading{Name: c.options.ID, State: h.State, Since: h.Since}
 	switch {
 	case h.State == StateDown:
 		r.Text = h.Detail
-	case h.State == StateUp && h.BitRate > 0:
-		r.Text = fmt.Sprintf("%d×%d %s, %.1f fps, %d kbit/s", h.Width, h.Height, h.Format, h.FrameRate, h.BitRate/1000)
+	case h.State == StateUp && !h.Pulled:
+		r.State = StateIdle
+		r.Text = fmt.Sprintf("%d×%d %s, not pulled, last picture %s", h.Width, h.Height, h.Format, h.LastUnit.UTC().Format(time.RFC3339))
+	case h.State == StateUp && c.options.Now().Sub(h.LastUnit) > present:
+		r.State, r.Text = StateUnknown, "no picture yet, last one "+h.LastUnit.UTC().Format(time.RFC3339)
 	case h.State == StateUp:
-		r.Text = fmt.Sprintf("%d×%d %s, not pulled", h.Width, h.Height, h.Format)
+		r.Text = fmt.Sprintf("%d×%d %s, %.1f fps, %d kbit/s", h.Width, h.Height, h.Format, h.FrameRate, h.BitRate/1000)
 	}
 	return []drivers.Reading{r}
 }
