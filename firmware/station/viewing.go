@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"watchpost/firmware/config"
 	"watchpost/firmware/status"
@@ -51,20 +50,13 @@ func policyOf(c *config.Config) (access.Policy, error) {
 		if len(rule.Cameras) == 0 {
 			rule.Cameras = []string{access.Any}
 		}
-		if from, to, ok := strings.Cut(r.Hours, "-"); ok {
-			rule.Hours = access.Hours{From: timeOfDay(from), To: timeOfDay(to)}
+		var err error
+		if rule.Hours, err = access.ParseHours(r.Hours); err != nil {
+			return p, fmt.Errorf("%s: %w", rule.Name, err)
 		}
 		p.Rules = append(p.Rules, rule)
 	}
 	return p, p.Validate()
-}
-
-// timeOfDay reads HH:MM; config has checked its form.
-func timeOfDay(s string) time.Duration {
-	hours, minutes, _ := strings.Cut(s, ":")
-	h, _ := strconv.Atoi(hours)
-	m, _ := strconv.Atoi(minutes)
-	return time.Duration(h)*time.Hour + time.Duration(m)*time.Minute
 }
 
 func (v *viewings) run(ctx context.Context) error { return v.gallery.Run(ctx) }

@@ -248,6 +248,10 @@ func TestPolicyOfConfiguration(t *testing.T) {
 			t.Errorf("at %s: %+v", at, d)
 		}
 	}
+	c.Access[0].Hours = "08:00-08:00" // not all day by mistake
+	if _, err := policyOf(c); err == nil {
+		t.Error("hours of no length are taken")
+	}
 	if d := access.Decide(access.Policy{}, r); d.Allow {
 		t.Error("an empty policy allows")
 	}
