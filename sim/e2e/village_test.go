@@ -79,7 +79,7 @@ func (v *village) writeConfig(p plan, panels string) {
 	for _, line := range p.lines {
 		fmt.Fprintf(&b, "  - {id: %s, board: main, line: %s, rest: open%s}\n", line, line, camera)
 	}
-	fmt.Fprintf(&b, "panels:\n  listen: %s\n  accounts:\n  - {id: \"1409\", name: 小学, supervision: 90s}\n%s", panels, p.accounts)
+	fmt.Fprintf(&b, "panels:\n  listen: %s\n  accounts:\n  - {id: \"1409\", name: 小学, zones: {\"001\": 小学教学楼}, supervision: 90s}\n%s", panels, p.accounts)
 	if len(p.cameras) > 0 {
 		b.WriteString("cameras:\n")
 	}
