@@ -50,9 +50,12 @@ type clock struct {
 // stamp gives a draft what every event of this station carries, where its driver did not know better.
 func (c clock) stamp(d event.Draft) event.Draft {
 	if d.At.IsZero() {
-		d.At = c.now().UTC()
+		d.At = c.now()
+	}
+	if d.ClockQuality == event.ClockUnknown {
 		d.ClockQuality = c.quality()
 	}
+	d.At = d.At.UTC()
 	d.BootID = c.boot
 	return d
 }

@@ -19,8 +19,12 @@ const (
 	exitUsage  = 2 // wrong flags or a configuration with mistakes
 )
 
-// memoryLimit keeps the collector ahead of a small box: Badger alone doubles its memory without it.
-const memoryLimit = 64 << 20
+// memoryLimit keeps the collector ahead of a small box: Badger alone doubles its memory without it. Each camera's ring may
+// hold 12 MiB; a limit below what is in use would make the collector run without end.
+func memoryLimit(c *config.Config) int64 {
+	const station, camera = 64 << 20, 16 << 20
+	return station + int64(len(c.Cameras))*camera
+}
 
 // Edition is what one build of the agent differs in from another.
 type Edition struct {
@@ -80,7 +84,7 @@ func run(ctx context.Context, path string, edition Edition, stdout, stderr io.Wr
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
-	debug.SetMemoryLimit(memoryLimit)
+	debug.SetMemoryLimit(memoryLimit(c))
 	s, err := New(Options{Config: c, Edition: edition, Log: log})
 	if err != nil {
 		log.Error("the station cannot start", "err", err)
