@@ -66,6 +66,7 @@ func TestFaultKillDuringPanelStorm(t *testing.T) {
 	panel := start(t, "simctl", "panel", "--to", "tcp://"+v.panels, "--account", "1409", "--codes", "BA,BR", "--count", fmt.Sprint(frames),
 		"--window", fmt.Sprint(window), "--log", file)
 	hit, before := 0, 0
+	var unsure []map[int]time.Time // for each kill, when it came, by the reports in flight
 	for i, moment := range moments {
 		within(t, time.Minute, "the panel's progress", func() error {
 			if n := len(readRecord(t, file).acked); n < moment || n == before {
@@ -75,9 +76,17 @@ func TestFaultKillDuringPanelStorm(t *testing.T) {
 		})
 		delay := time.NewTimer(time.Duration(random.Int64N(int64(20 * time.Millisecond))))
 		<-delay.C
+		at := time.Now()
 		v.agent.kill()
 		r := readRecord(t, file)
 		before = len(r.acked)
+		flight := map[int]time.Time{}
+		for n := range r.sent {
+			if !r.acked[n] {
+				flight[n] = at
+			}
+		}
+		unsure = append(unsure, flight)
 		if r.inFlight() > 0 {
 			hit++
 		}
@@ -98,8 +107,8 @@ func TestFaultKillDuringPanelStorm(t *testing.T) {
 	}
 	v.drained()
 	r, all := readRecord(t, file), c.stored(v.id)
-	t.Logf("%d of %d kills hit unacknowledged frames; %d frames acknowledged, %d panel events and %d in all at the centre; %s",
-		hit, kills, len(r.acked), len(panelMarks(all)), len(all), panel.line("sent "))
+	t.Logf("%d of %d kills hit unacknowledged frames, %d of which were on disk already; %d frames acknowledged, %d panel events and %d in all at the centre; sent %s",
+		hit, kills, storedBefore(all, unsure), len(r.acked), len(panelMarks(all)), len(all), panel.line("sent "))
 	if len(r.acked) != frames {
 		t.Errorf("%d of %d frames are acknowledged", len(r.acked), frames)
 	}
@@ -124,4 +133,18 @@ func TestFaultKillDuringPanelStorm(t *testing.T) {
 		t.Errorf("%d epochs: a kill cost the log", len(epochs))
 	}
 	stopsWell(t, v.agent)
+}
+
+// storedBefore counts the reports that were in flight at a kill and were stored before it.
+func storedBefore(all []event.Event, unsure []map[int]time.Time) (count int) {
+	for _, e := range all {
+		for _, n := range panelMarks([]event.Event{e}) {
+			for _, flight := range unsure {
+				if at, ok := flight[n]; ok && e.At.Before(at) {
+					count++
+				}
+			}
+		}
+	}
+	return count
 }
