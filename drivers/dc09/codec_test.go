@@ -412,7 +412,7 @@ func TestDrafts(t *testing.T) {
 		t.Helper()
 		f, err := Parse(wireOf(body), nil)
 		must(t, err)
-		d := a.drafts(&f)
+		d := a.drafts(&f, time.Now())
 		if len(d) != 1 {
 			t.Fatalf("%s: %d drafts", body, len(d))
 		}

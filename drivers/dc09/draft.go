@@ -3,8 +3,10 @@ package dc09
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -15,12 +17,15 @@ import (
 // maxZone is how much of a panel's zone number goes into a name.
 const maxZone = 32
 
-// drafts are the events of a frame, in its order.
-func (a *account) drafts(f *Frame) []event.Draft {
+// drafts are the events of a frame that was heard now, in its order.
+func (a *account) drafts(f *Frame, now time.Time) []event.Draft {
 	if len(f.Reports) == 0 {
 		return nil
 	}
 	once, kernel := onceKey(f), monotonic()
+	if once != "" && f.Stamp == "" {
+		once = a.dated(once, now)
+	}
 	drafts := make([]event.Draft, 0, len(f.Reports))
 	for i, r := range f.Reports {
 		m := mean(r)
@@ -97,6 +102,34 @@ func onceKey(f *Frame) string {
 	}
 	sum := h.Sum(make([]byte, 0, sha256.Size))
 	return f.Seq + f.Stamp + "/" + hex.EncodeToString(sum[:8])
+}
+
+// unstampedFor is how long a frame without a time is taken for a repeat. A panel without a clock may count from 0001 again
+// after each power cut: what it then says under an old number is a new event.
+const unstampedFor = time.Hour
+
+// unstamped is a frame without a time that was heard.
+type unstamped struct {
+	key   string
+	dated string
+	since time.Time
+}
+
+// dated adds the hour to the key of a frame without a time, and keeps it for the repeats that come after the full hour.
+func (a *account) dated(key string, now time.Time) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, u := range slices.Backward(a.unstamped) {
+		if u.key == key && now.Sub(u.since) < unstampedFor {
+			return u.dated
+		}
+	}
+	if len(a.unstamped) >= event.OnceKept {
+		a.unstamped = slices.Delete(a.unstamped, 0, 1)
+	}
+	u := unstamped{key: key, dated: key + "@" + strconv.FormatInt(now.Unix()/int64(unstampedFor/time.Second), 10), since: now}
+	a.unstamped = append(a.unstamped, u)
+	return u.dated
 }
 
 // utf8Text is text as a panel sends it: UTF-8, or else one byte a character.

@@ -72,7 +72,7 @@ func (r *Receiver) believe(f *Frame, remote string) (a *account, answer []byte) 
 // settle stores the events of a frame that judge believed, in order, and gives the ACK; nil if one is not stored. The
 // panel's repeat then meets those that were, each of which the log knows by its Once key.
 func (r *Receiver) settle(ctx context.Context, sink drivers.Sink, a *account, f *Frame) []byte {
-	for _, d := range a.drafts(f) {
+	for _, d := range a.drafts(f, r.o.Now()) {
 		err := sink(ctx, d)
 		if ctx.Err() != nil {
 			return nil

@@ -11,8 +11,9 @@
 //
 // A repeat makes no second event: each event carries a Once key of sequence, time and content, by which the log knows it,
 // also after a restart. A panel that stamps no time and numbers all frames 0000 gives nothing to know a repeat by; its
-// frames are all taken as new. The key is looked up among the source's last few, so the same content under the same
-// number is a new event again when the panel's numbers have wrapped round.
+// frames are all taken as new. The key is looked up among the source's last few, and without a time of the panel's own it
+// holds for an hour: the same content under the same number is a new event again when the panel's numbers have wrapped
+// round, or have begun anew after a power cut.
 //
 // A panel that writes its CRC as two bytes gets it back so (as ioBroker.sia answers Lupusec panels).
 //
@@ -65,6 +66,8 @@ type account struct {
 	heard time.Time  // of the last frame that was believed; zero: none yet
 	link  string     // as told: linkUnknown, linkUp, linkLost
 	since time.Time  // of link
+
+	unstamped []unstamped // the newest frames without a time, oldest first
 }
 
 var (

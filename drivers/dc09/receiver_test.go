@@ -406,6 +406,66 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestUnstampedRepeats holds that a panel without a clock, which counts from 0001 again after each power cut, loses no alarm:
+// the same number and content is a repeat for an hour, and a new event after it, also when the receiver has restarted.
+func TestUnstampedRepeats(t *testing.T) {
+	now := &clock{now: time.Date(2026, 11, 22, 8, 59, 50, 0, time.UTC)}
+	s := &store{}
+	frame := wireOf(`"SIA-DCS"0001L0#1234[#1234|NBA001]`)
+	var p *peer
+	b := start(t, Options{Accounts: []Account{{ID: "1234"}}, Now: now.Now}, s)
+	p = b.dial(t, "udp")
+	for i, c := range []struct {
+		after   time.Duration
+		restart bool
+		events  int
+	}{
+		{0, false, 1},
+		{20 * time.Second, false, 1}, // over the full hour
+		{58 * time.Minute, false, 1},
+		{2 * time.Minute, false, 2}, // an hour after it was first heard
+		{time.Minute, true, 2},
+		{time.Hour, true, 3},
+	} {
+		now.set(now.Now().Add(c.after))
+		if c.restart {
+			b.stop()
+			b = start(t, Options{Accounts: []Account{{ID: "1234"}}, Now: now.Now}, s)
+			p = b.dial(t, "udp")
+		}
+		p.send(frame)
+		if got := p.answer(); !strings.Contains(got, `"ACK"`) {
+			t.Errorf("%d: answer %q", i, got)
+		}
+		if n := len(s.of(event.KindPanelEvent)); n != c.events {
+			t.Errorf("%d: %d events, want %d", i, n, c.events)
+		}
+	}
+}
+
+// TestUnstampedIsBounded holds that a panel that sends ever new frames fills no memory, and that its newest are known.
+func TestUnstampedIsBounded(t *testing.T) {
+	a := &account{Account: Account{ID: "1234"}, source: "dc09/1234"}
+	now := time.Date(2026, 11, 22, 8, 59, 59, 0, time.UTC)
+	key := func(n int, now time.Time) string {
+		f, err := Parse(wireOf(fmt.Sprintf(`"SIA-DCS"%04dL0#1234[#1234|NBA1]`, n)), nil)
+		must(t, err)
+		return a.drafts(&f, now)[0].Once
+	}
+	first := map[int]string{}
+	for n := range 1000 {
+		first[n] = key(n+1, now)
+	}
+	for n := 1000 - event.OnceKept; n < 1000; n++ {
+		if got := key(n+1, now.Add(time.Minute)); got != first[n] {
+			t.Fatalf("frame %d: key %s, want %s as before the full hour", n+1, got, first[n])
+		}
+	}
+	if len(a.unstamped) > event.OnceKept {
+		t.Errorf("%d keys are kept", len(a.unstamped))
+	}
+}
+
 // TestRefusalsAreCounted holds that a flood of refused frames is one event, and one more with the count after the interval.
 func TestRefusalsAreCounted(t *testing.T) {
 	now := &clock{now: time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)}
