@@ -105,6 +105,8 @@ func greet(c net.Conn, code, granted byte) {
 			ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
 			ack.MessageID = p.MessageID
 			answer = ack
+		default: // it says goodbye
+			return
 		}
 		if answer.Write(c) != nil {
 			return
@@ -208,6 +210,23 @@ func TestPublishIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop()
+}
+
+// A broker that has fallen silent holds up no stop: the station gives each of its tasks five seconds.
+func TestASilentBrokerHoldsUpNoStop(t *testing.T) {
+	address := host(t, func(c net.Conn) { greet(c, 0, 1); hold(c) })
+	o := options(stationID, address, Files{})
+	o.Broker, o.AckTimeout, o.KeepAlive = "tcp://"+address, time.Hour, time.Hour
+	r, stop := run(t, o)
+	r.waitFor("up")
+	begun := time.Now()
+	stop()
+	if took := time.Since(begun); took > 4*time.Second {
+		t.Errorf("the stop took %s", took)
+	}
+	if !strings.Contains(r.said(), "the goodbye was not acknowledged") {
+		t.Error("a goodbye without an answer is not told")
+	}
 }
 
 // Commands that nobody takes are dropped beyond the queue, and told.
