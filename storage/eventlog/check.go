@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -119,23 +120,32 @@ func lastPart(f io.ReaderAt, end, limit int64) (part []byte, start int64, err er
 	return part, end - 4 - n, nil
 }
 
-// checkBlocks reads every block of a table. A panic in Badger's reader is damage.
-func checkBlocks(name string, opt table.Options) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w block: %v", errDamage, r)
-		}
-	}()
+// checkBlocks reads every block of a table.
+func checkBlocks(name string, opt table.Options) error {
 	f, err := z.OpenMmapFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
-	t, err := table.OpenTable(f, opt)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errDamage, err)
-	}
-	if err := t.VerifyChecksum(); err != nil {
-		return errors.Join(fmt.Errorf("%w: %w", errDamage, err), t.Close(-1))
-	}
-	return t.Close(-1)
+	return sound(func() error {
+		t, err := table.OpenTable(f, opt)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errDamage, err)
+		}
+		if err := t.VerifyChecksum(); err != nil {
+			return errors.Join(fmt.Errorf("%w: %w", errDamage, err), t.Close(-1))
+		}
+		return t.Close(-1)
+	})
+}
+
+// sound does something that reads through Badger, and answers a panic as damage: Badger takes a block apart before it
+// looks at its checksum, and a sector that cannot be read is a fault of the memory map in which the file stands.
+func sound(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: badger: %v", errDamage, r)
+		}
+	}()
+	return do()
 }

@@ -122,30 +122,18 @@ func (l *Log) start() error {
 }
 
 // openAndLoad opens Badger and reads the log's state from it. A panic of Badger's is damage.
-func (l *Log) openAndLoad(known heads) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: badger: %v", errDamage, r)
+func (l *Log) openAndLoad(known heads) error {
+	err := sound(func() (err error) {
+		if l.db, err = openSafe(tiny(l.badgerDir(), l.opt.Log), known.starts >= suspicious); err != nil {
+			return err
 		}
-		if err != nil && l.db != nil {
-			err = errors.Join(err, l.closeBadger())
-		}
-	}()
-	if l.db, err = openSafe(l.options(), known.starts >= suspicious); err != nil {
-		return err
-	}
-	return l.load()
-}
-
-// closeBadger closes a Badger whose files are damaged.
-func (l *Log) closeBadger() (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: badger: %v", errDamage, r)
-		}
+		return l.load()
+	})
+	if err != nil && l.db != nil { // what is damaged is closed, so that it can be set aside
+		err = errors.Join(err, sound(l.db.Close))
 		l.db = nil
-	}()
-	return l.db.Close()
+	}
+	return err
 }
 
 // openSafe opens Badger over what a crash may have left. An empty memtable log (created, its size not yet durable) makes

@@ -17,14 +17,9 @@ const maxRead = 4096
 //
 // What cannot be read any more is stepped over, and told once by a log.evicted event with reason "damaged", lane, from and
 // upto, in the main lane.
-func (l *Log) Read(lane event.Lane, after uint64, n int) (events []event.Event, err error) {
+func (l *Log) Read(lane event.Lane, after uint64, n int) ([]event.Event, error) {
 	l.reading.RLock()
 	defer l.reading.RUnlock()
-	defer func() { // Badger takes some broken blocks apart before it looks at their checksum
-		if r := recover(); r != nil {
-			events, err = nil, fmt.Errorf("reading lane %s after %d: %w block: %v", lane, after, errDamage, r)
-		}
-	}()
 	if l.closed.Load() {
 		return nil, ErrClosed
 	}
@@ -50,21 +45,16 @@ type laneReader struct {
 	events []event.Event
 }
 
+// run reads on behind each block over which Badger comes apart, in steps that double until they are beyond it.
 func (r *laneReader) run(txn *badger.Txn) error {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: lanePrefix(keyEvent, r.lane)})
-	defer it.Close()
-	for it.Seek(laneKey(keyEvent, r.lane, r.last+1)); it.Valid() && len(r.events) < r.n; it.Next() {
-		s, err := r.log.item(it.Item())
-		if seqOfKey(it.Item().Key()) > r.head {
+	for step := uint64(1); len(r.events) < r.n && r.last+step <= r.head; step *= 2 {
+		before := r.last
+		if err := sound(func() error { r.scan(txn, r.last+step); return nil }); err == nil {
 			break
 		}
-		if err != nil {
-			continue // the next good one does not follow on: that is how it shows
+		if r.last > before {
+			step = 1
 		}
-		if s.prev > r.last {
-			r.mend(txn, s)
-		}
-		r.take(s)
 	}
 	if len(r.events) == r.n || r.last == r.head {
 		return nil
@@ -79,12 +69,34 @@ func (r *laneReader) run(txn *badger.Txn) error {
 	return nil
 }
 
-func (r *laneReader) get(txn *badger.Txn, seq uint64) (stored, error) {
-	item, err := txn.Get(laneKey(keyEvent, r.lane, seq))
-	if err != nil {
-		return stored{}, err
+// scan takes what Badger's iterator gives from a seq on.
+func (r *laneReader) scan(txn *badger.Txn, from uint64) {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: lanePrefix(keyEvent, r.lane)})
+	defer it.Close()
+	for it.Seek(laneKey(keyEvent, r.lane, from)); it.Valid() && len(r.events) < r.n; it.Next() {
+		s, err := r.log.item(it.Item())
+		if seqOfKey(it.Item().Key()) > r.head {
+			break
+		}
+		if err != nil {
+			continue // the next good one does not follow on: that is how it shows
+		}
+		if s.prev > r.last {
+			r.mend(txn, s)
+		}
+		r.take(s)
 	}
-	return r.log.item(item)
+}
+
+func (r *laneReader) get(txn *badger.Txn, seq uint64) (s stored, err error) {
+	err = sound(func() error {
+		item, err := txn.Get(laneKey(keyEvent, r.lane, seq))
+		if err == nil {
+			s, err = r.log.item(item)
+		}
+		return err
+	})
+	return s, err
 }
 
 func (r *laneReader) take(s stored) {
