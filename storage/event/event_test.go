@@ -133,6 +133,7 @@ func TestWhatNoLogMayHold(t *testing.T) {
 		{"seq 0", func(e *event.Event) { e.Seq = 0 }},
 		{"must stamp it", func(e *event.Event) { e.At = time.Time{} }},
 		{"outside 1970", func(e *event.Event) { e.At = time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC) }},
+		{"outside 1970", func(e *event.Event) { e.At = time.Date(1970, 1, 1, 0, 30, 0, 0, time.FixedZone("CST", 8*3600)) }}, // 1969 in UTC
 		{"negative", func(e *event.Event) { e.KernelNS = -1 }},
 		{"no word of ours", func(e *event.Event) { e.Severity = 9 }},
 		{"count from 1", func(e *event.Event) { e.Kind = 0 }},

@@ -76,7 +76,7 @@ func (e Event) validate() error {
 		return errors.New("seq 0 names no event")
 	case e.At.IsZero():
 		return errors.New("no time: the station's sink must stamp it")
-	case e.At.Year() < 1970 || e.At.Year() > 2261:
+	case e.At.UTC().Year() < 1970 || e.At.UTC().Year() > 2261:
 		return fmt.Errorf("time %s is outside 1970–2261", e.At)
 	case e.KernelNS < 0:
 		return fmt.Errorf("kernel time %d is negative", e.KernelNS)
