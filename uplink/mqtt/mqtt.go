@@ -219,9 +219,12 @@ func (s *Session) tellDropped() {
 	}
 }
 
+// goodbye is how long the broker may take to acknowledge the farewell; a station that stops does not wait for a silent one.
+const goodbye = 2 * time.Second
+
 // farewell says offline in so many words: a broker may take DISCONNECT for a lost connection, or the other way round.
 func (s *Session) farewell(l *Link) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.o.WriteTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), min(goodbye, s.o.WriteTimeout))
 	defer cancel()
 	if err := l.say(ctx, s.o.Address.State(), s.state(false)); err != nil {
 		s.log.Info("the goodbye was not acknowledged; the will says the same", logError, err)
