@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -240,5 +242,29 @@ func TestCloseWhileAppending(t *testing.T) {
 	now := testLog(t, l.opt.Dir)
 	if got := len(readAll(t, now, event.LaneTrace)); got != sum {
 		t.Errorf("%d events, %d acknowledged", got, sum)
+	}
+}
+
+// The file of the next memtable cannot be allocated: that is a full disk as well, and told as one.
+func TestFullBeforeNextFile(t *testing.T) {
+	l := testLog(t, t.TempDir())
+	mustAppend(t, l, draft(event.SeverityAlarm, "x"))
+	next := l.walPath(l.nextWAL)
+	if err := errors.Join(os.Remove(next), os.Symlink(filepath.Join(l.opt.Dir, "gone", "gone"), next)); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	l.walShort = true // as the commit before has found
+	l.mu.Unlock()
+	_, err := l.Append(t.Context(), draft(event.SeverityAlarm, "y"))
+	if s := l.Stats(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "free some space") || !s.Full || s.Refused != 1 {
+		t.Errorf("append: %v; stats %+v", err, s)
+	}
+	if err := os.Remove(next); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, draft(event.SeverityAlarm, "z"))
+	if s := l.Stats(); s.Full {
+		t.Errorf("with room again: %+v", s)
 	}
 }

@@ -64,6 +64,9 @@ func (l *Log) collect(first *request) *batch {
 func (l *Log) ready(b *batch) {
 	if b.refuse = l.broken(); b.refuse != nil {
 		b.blocked = b.refuse
+		if errors.Is(b.refuse, ErrFull) {
+			l.sayFull(true)
+		}
 		return
 	}
 	ok, err := l.roomFor(roomToAppend)
@@ -79,9 +82,10 @@ func (l *Log) ready(b *batch) {
 		b.tell(l.toTell(), &l.refused)
 		return
 	}
-	b.refuse = fmt.Errorf("%w: less than %d bytes to spare on the disk of %s: free some space", ErrFull, int64(roomToAppend), l.opt.Dir)
+	b.refuse = fmt.Errorf("%w: the disk of %s has less than %d bytes to spare beside the reserve of %d, or is filling fast: free some space",
+		ErrFull, l.opt.Dir, int64(roomToAppend), l.opt.ReserveBytes)
 	if err != nil {
-		b.refuse = fmt.Errorf("%w: %w", ErrFull, err)
+		b.refuse = fmt.Errorf("%w: free some space: %w", ErrFull, err)
 	}
 	if ok, _ = l.roomFor(roomToMark); ok {
 		b.tell(l.toTell(), nil)
@@ -99,7 +103,7 @@ func (l *Log) broken() error {
 	}
 	if l.walShort {
 		if _, err := l.growWAL(); err != nil {
-			return fmt.Errorf("%w: %w", ErrFull, err)
+			return fmt.Errorf("%w: free some space: %w", ErrFull, err)
 		}
 		l.walShort = false
 	}
@@ -121,7 +125,7 @@ func (l *Log) sayFull(full bool) {
 	}
 	l.full = full
 	if full {
-		l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: disk full, events are refused", slog.String("dir", l.opt.Dir))
+		l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: disk full, events are refused: free some space", slog.String("dir", l.opt.Dir))
 	} else {
 		l.opt.Log.LogAttrs(context.Background(), slog.LevelInfo, "event log: room again, events are taken")
 	}
