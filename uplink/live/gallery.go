@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 
 	"watchpost/storage/event"
 	"watchpost/storage/ring"
+	"watchpost/uplink/topic"
 )
 
 // Source gives the streams to look at.
@@ -61,7 +63,7 @@ type Options struct {
 
 // Kinds of refusal. They are visible on the wire and append-only.
 const (
-	RefusedPurpose   = "purpose"   // who, role or purpose is missing
+	RefusedPurpose   = "purpose"   // id, who, role or purpose is missing or none
 	RefusedOffer     = "offer"     // the offer cannot be answered
 	RefusedQuota     = "quota"     // too many viewings
 	RefusedCamera    = "camera"    // no such camera or profile
@@ -92,7 +94,7 @@ func refuse(kind, format string, args ...any) *Refusal {
 
 // Request asks for a viewing. The caller has made sure that Who may look at Camera.
 type Request struct {
-	// Viewing names the viewing, Command the command that asked for it.
+	// Viewing names the viewing, Command the command that asked for it; both are topic segments.
 	Viewing, Command string
 	// Camera and Profile ("main" or "sub") name the stream.
 	Camera, Profile string
@@ -189,8 +191,11 @@ func (g *Gallery) Open(ctx context.Context, r Request) (answer string, err error
 }
 
 func (g *Gallery) open(ctx context.Context, r Request) (string, error) {
-	if r.Viewing == "" || r.Who == "" || r.Role == "" || r.Purpose == "" {
-		return "", refuse(RefusedPurpose, "a viewing needs an id, a name, a role and a purpose")
+	if r.Who == "" || r.Role == "" || r.Purpose == "" {
+		return "", refuse(RefusedPurpose, "a viewing needs a name, a role and a purpose")
+	}
+	if err := topic.ValidSegment("viewing", r.Viewing); err != nil {
+		return "", &Refusal{Kind: RefusedPurpose, Err: err}
 	}
 	offer, err := readOffer(r.Offer)
 	if err != nil {
@@ -316,7 +321,13 @@ func (g *Gallery) Snapshot() []Viewing {
 func (r Request) draft(k event.Kind, s event.Severity, fields ...event.Field) event.Draft {
 	fields = append(fields, event.Text(event.TagViewing, bound(r.Viewing)), event.Text(event.TagCamera, bound(r.Camera)), event.Text(event.TagProfile, bound(r.Profile)),
 		event.Text(event.TagWho, bound(r.Who)), event.Text(event.TagRole, bound(r.Role)), event.Text(event.TagPurpose, bound(r.Purpose)))
-	return event.Draft{Kind: k, Qualifier: event.QualifierStatus, Severity: s, Source: "camera/" + bound(r.Camera), Body: event.NewBody(fields...)}
+	return event.Draft{Kind: k, Qualifier: event.QualifierStatus, Severity: s, Source: source(r.Camera), Body: event.NewBody(fields...)}
+}
+
+// source is the camera as the source of events, however long its name is said to be.
+func source(camera string) string {
+	s := "camera/" + bound(camera)
+	return strings.ToValidUTF8(s[:min(len(s), event.MaxName)], "")
 }
 
 // bound keeps text from outside within what an event may hold.

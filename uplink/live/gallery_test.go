@@ -3,6 +3,7 @@ package live_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +62,26 @@ func TestRefusals(t *testing.T) {
 	late := request("v1", offer)
 	late.Expires = time.Now().Add(-time.Second)
 	expect(late, live.RefusedClosed)
+	for _, id := range []string{strings.Repeat("v", 300), "V 1", "../v"} {
+		r := request("v1", offer)
+		r.Viewing = id
+		expect(r, live.RefusedPurpose)
+	}
+	long := request("v1", offer)
+	for _, text := range []*string{&long.Camera, &long.Profile, &long.Who, &long.Role, &long.Purpose} {
+		*text = strings.Repeat("村", 5000) + "\xff"
+	}
+	h.shelf.refuse = errors.New(strings.Repeat("口", 5000))
+	for _, kind := range []event.Kind{event.KindViewingOpened, event.KindViewingClosed} {
+		if kind == event.KindViewingOpened {
+			if _, err := h.Open(context.Background(), long); err == nil {
+				t.Fatal("opened")
+			}
+		}
+		if d := h.book.next(t); d.Kind != kind || !strings.HasPrefix(d.Source, "camera/村") {
+			t.Errorf("told %v of %s, want %v", d.Kind, d.Source, kind)
+		}
+	}
 	h.shelf.refuse = errors.New("no camera gate")
 	_, err := h.Open(context.Background(), request("v1", offer))
 	var refusal *live.Refusal

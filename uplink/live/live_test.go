@@ -114,6 +114,11 @@ func (b *book) write(_ context.Context, d event.Draft) error {
 	if b.fail != nil {
 		return b.fail
 	}
+	stamped := d
+	stamped.At = time.Now()
+	if _, err := event.AppendRecord(nil, stamped.Event("cs-baishi-caoping", event.Epoch{1}, 1)); err != nil || len(d.Once) > 256 {
+		return fmt.Errorf("the log would refuse it, with the key %.300q: %w", d.Once, err)
+	}
 	b.drafts = append(b.drafts, d)
 	b.told <- d
 	return nil
