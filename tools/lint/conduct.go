@@ -2,6 +2,7 @@ package lint
 
 import (
 	"go/ast"
+	"go/token"
 	"path"
 	"strings"
 )
@@ -19,17 +20,18 @@ func checkGoStatements(t *Tree) []Violation {
 func checkContexts(t *Tree) []Violation {
 	var found []Violation
 	for f, n := range t.nodes() {
+		pkg := f.local("context")
 		switch n := n.(type) {
 		case *ast.StructType:
 			for _, field := range n.Fields.List {
-				if isSelector(field.Type, "context", "Context") {
+				if isSelector(field.Type, pkg, "Context") {
 					found = append(found, t.at(f, field, "a context in a struct"))
 				}
 			}
 		case *ast.FuncType:
 			late := false
 			for _, param := range n.Params.List {
-				if late && isSelector(param.Type, "context", "Context") {
+				if late && isSelector(param.Type, pkg, "Context") {
 					found = append(found, t.at(f, param, "a context that is not the first parameter"))
 				}
 				late = late || !isTesting(param.Type)
@@ -89,6 +91,43 @@ func checkSleeps(t *Tree) []Violation {
 		for name := range f.uses("time", f.Syntax) {
 			if name.Name == "Sleep" {
 				found = append(found, t.at(f, name, "time.Sleep"))
+			}
+		}
+		if f.local("testing/synctest") != "" {
+			continue // there time is not waited for
+		}
+		cases := make(map[ast.Stmt]bool) // of selects: those wait for something else as well
+		for n := range ast.Preorder(f.Syntax) {
+			switch n := n.(type) {
+			case *ast.CommClause:
+				cases[n.Comm] = true
+			case *ast.ExprStmt:
+				if !cases[n] && isBareWait(n.X, f.local("time")) {
+					found = append(found, t.at(f, n, "a sleep by time.After"))
+				}
+			}
+		}
+	}
+	return found
+}
+
+// isBareWait recognises <-time.After(d) outside of a select.
+func isBareWait(e ast.Expr, pkg string) bool {
+	receive, ok := e.(*ast.UnaryExpr)
+	if !ok || receive.Op != token.ARROW {
+		return false
+	}
+	call, ok := receive.X.(*ast.CallExpr)
+	return ok && (isSelector(call.Fun, pkg, "After") || isSelector(call.Fun, pkg, "Tick"))
+}
+
+// checkDotImports keeps names with their packages, by which every other rule knows them.
+func checkDotImports(t *Tree) []Violation {
+	var found []Violation
+	for _, f := range t.files() {
+		for name, spec := range f.imports() {
+			if spec.Name != nil && spec.Name.Name == "." {
+				found = append(found, t.at(f, spec, "a dot import of %s", name))
 			}
 		}
 	}

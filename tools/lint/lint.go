@@ -88,6 +88,7 @@ func codeRules() []Rule {
 		{"interface-size", "a wide interface has one implementation and no fake", fmt.Sprintf("let the consumer declare the methods that it calls, at most %d; grow by optional interfaces", maxInterfaceMethods), checkInterfaceSize},
 		{"go-statement", "a goroutine without an owner outlives its station, and its error is lost", "errgroup.Group.Go or sync.WaitGroup.Go, joined before the function returns", checkGoStatements},
 		{"context", "a stored context hides which call it ends; a late one is forgotten", "take ctx as the first parameter of whatever waits (testing values may precede it)", checkContexts},
+		{"dot-import", "a name without its package hides where it comes from, and from the other rules", "import the package under its own name", checkDotImports},
 		{"logging", "two stations in one process must not share one log", "take a *slog.Logger from the caller", checkLogging},
 	}
 }

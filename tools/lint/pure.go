@@ -33,10 +33,10 @@ func pureImports() []string {
 // pureRooms is what a pure file may import of ours: the pure packages, and rooms whose types they speak of.
 func pureRooms() []string { return append(purePackages(), "storage/watchorder") }
 
-// impure names the functions of allowed packages that read a clock or write to a terminal.
+// impure names what reads a clock, a file or the machine's settings, or writes to a terminal, in allowed packages.
 func impure() map[string][]string {
 	return map[string][]string{
-		"time": {"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTicker", "NewTimer"},
+		"time": {"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTicker", "NewTimer", "LoadLocation", "Local"},
 		"fmt":  {"Print", "Printf", "Println", "Scan", "Scanf", "Scanln"},
 	}
 }

@@ -180,18 +180,24 @@ func (f *File) imports() iter.Seq2[string, *ast.ImportSpec] {
 	}
 }
 
+// local is how the file calls an import path, "" = not at all.
+func (f *File) local(importPath string) string {
+	for name, spec := range f.imports() {
+		switch {
+		case name != importPath:
+		case spec.Name != nil:
+			return spec.Name.Name
+		default:
+			return path.Base(name)
+		}
+	}
+	return ""
+}
+
 // uses gives every X of an expression pkg.X within n, where pkg is how the file calls the import path.
 func (f *File) uses(importPath string, n ast.Node) iter.Seq[*ast.Ident] {
 	return func(yield func(*ast.Ident) bool) {
-		local := ""
-		for name, spec := range f.imports() {
-			if name == importPath {
-				local = path.Base(name)
-				if spec.Name != nil {
-					local = spec.Name.Name
-				}
-			}
-		}
+		local := f.local(importPath)
 		if local == "" {
 			return
 		}
