@@ -124,7 +124,7 @@ func (l *Log) start() error {
 // openAndLoad opens Badger and reads the log's state from it. A panic of Badger's is damage.
 func (l *Log) openAndLoad(known heads) error {
 	err := sound(func() (err error) {
-		if l.db, err = openSafe(tiny(l.badgerDir(), l.opt.Log), known.starts >= suspicious); err != nil {
+		if l.db, err = openSafe(l.options(), known.starts >= suspicious); err != nil {
 			return err
 		}
 		return l.load()
