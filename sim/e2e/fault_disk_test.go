@@ -138,6 +138,7 @@ func TestFaultFullDisk(t *testing.T) {
 	}
 	v.unanswered(sia("2000", "0002", "Nri1/BA002"))
 	v.alive()
+	v.alive()
 	if n := len(readRecord(t, file).acked); n != full {
 		t.Errorf("%d frames were acknowledged by a full disk", n-full)
 	}
