@@ -96,7 +96,7 @@ func TestUDPPortTaken(t *testing.T) {
 // TestConnectionLimit holds that the connection over the limit is closed, and that those within it are served on.
 func TestConnectionLimit(t *testing.T) {
 	s := &store{}
-	b := start(t, Options{Accounts: []Account{{ID: "1234"}}, Connections: 2}, s)
+	b := start(t, Options{Accounts: []Account{{ID: "1234"}}, Connections: 2, PerHost: 2}, s)
 	frame := wireOf(`"NULL"0000L0#1234[]`)
 	one, two := b.dial(t, "tcp"), b.dial(t, "tcp")
 	for _, p := range []*peer{one, two} {
@@ -160,6 +160,37 @@ func TestIdle(t *testing.T) {
 			t.Errorf("a dripping frame lasts %s", d)
 		}
 		must(t, group.Wait())
+	})
+}
+
+// TestOneHostLeavesRoom holds that a panel that opens connection after connection leaves room for the others.
+func TestOneHostLeavesRoom(t *testing.T) {
+	s := &store{}
+	b := start(t, Options{Accounts: []Account{{ID: "1234"}}, Connections: 4}, s)
+	frame := wireOf(`"NULL"0000L0#1234[]`)
+	greedy := []*peer{b.dial(t, "tcp"), b.dial(t, "tcp")}
+	for _, p := range greedy {
+		p.send(frame)
+		p.answer()
+	}
+	if s, err := b.dial(t, "tcp").listen(patience); err == nil {
+		t.Errorf("the third connection of one host is answered %q", s)
+	}
+	other := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	conn, err := other.DialContext(t.Context(), "tcp", b.tcp)
+	must(t, err)
+	p := &peer{t: t, conn: conn}
+	defer p.hangUp()
+	p.send(frame)
+	p.answer()
+	greedy[0].hangUp()
+	wait(t, "the host's place again", func() bool {
+		p := b.dial(t, "tcp")
+		if _, err := p.conn.Write(frame); err != nil {
+			return false
+		}
+		_, err := p.listen(quiet)
+		return err == nil
 	})
 }
 

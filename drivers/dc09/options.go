@@ -31,6 +31,8 @@ type Options struct {
 	Behind, Ahead time.Duration
 	// Connections is the most TCP connections served at once [256].
 	Connections int
+	// PerHost is the most of them that one host may have, so that it leaves room for the others [half of Connections].
+	PerHost int
 	// Rate is how many frames a second one TCP connection may send before it has to wait [1000].
 	Rate int
 	// Idle is how long a TCP connection may be silent [5 min]; an unfinished frame has [10 s].

@@ -115,6 +115,7 @@ func (o *Options) defaults() {
 	o.Behind = cmp.Or(o.Behind, 40*time.Second)
 	o.Ahead = cmp.Or(o.Ahead, 20*time.Second)
 	o.Connections = cmp.Or(o.Connections, 256)
+	o.PerHost = cmp.Or(o.PerHost, (o.Connections+1)/2)
 	o.Rate = cmp.Or(o.Rate, 1000)
 	o.Idle = cmp.Or(o.Idle, 5*time.Minute)
 	o.TellEvery = cmp.Or(o.TellEvery, time.Minute)

@@ -3,6 +3,8 @@ package dc09
 import (
 	"context"
 	"net"
+	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,18 +41,58 @@ func (r *Receiver) serveTCP(ctx context.Context, sink drivers.Sink) error {
 		_ = group.Wait()
 	}()
 	defer r.open(l.Addr())()
+	places := hosts{most: r.o.PerHost, open: map[netip.Addr]int{}}
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return err
 		}
-		if !group.TryGo(func() error { r.talk(ctx, conn, sink); return nil }) {
+		served := func() error {
+			defer places.leave(conn)
+			r.talk(ctx, conn, sink)
+			return nil
+		}
+		if !places.enter(conn) || !group.TryGo(served) {
+			places.leave(conn)
 			_ = conn.Close()
 			if r.dropped.Add(1) == 1 {
-				r.o.Log.Warn("too many panel connections; later ones are only counted", "limit", r.o.Connections, "remote", conn.RemoteAddr().String())
+				r.o.Log.Warn("too many panel connections; later ones are only counted", "limit", r.o.Connections, "per_host", r.o.PerHost, "remote", conn.RemoteAddr().String())
 			}
 		}
 	}
+}
+
+// hosts counts the connections of each host.
+type hosts struct {
+	most int
+
+	mu   sync.Mutex // guards the field below
+	open map[netip.Addr]int
+}
+
+// enter counts a connection, and says whether its host may have it. Either way it leaves in the end.
+func (h *hosts) enter(c net.Conn) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	host := hostOf(c)
+	h.open[host]++
+	return h.open[host] <= h.most
+}
+
+func (h *hosts) leave(c net.Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	host := hostOf(c)
+	if h.open[host]--; h.open[host] == 0 {
+		delete(h.open, host)
+	}
+}
+
+func hostOf(c net.Conn) netip.Addr {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }
 
 // session is one TCP connection at work.
