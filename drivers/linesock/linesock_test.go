@@ -240,6 +240,8 @@ func TestBoxThatHangsUp(t *testing.T) {
 	b, err := New(Options{Socket: path, BackOffMin: first, BackOffMax: longest})
 	must(t, err)
 	edges := follow(t, b, "door")
+	limit := time.NewTimer(10 * time.Second)
+	defer limit.Stop()
 	least := time.Duration(0)
 	for pause, n := first, 0; n < tries; pause, n = min(2*pause, longest), n+1 {
 		least += pause
@@ -252,7 +254,7 @@ func TestBoxThatHangsUp(t *testing.T) {
 			if d < least {
 				t.Errorf("%d tries within %s, want %s at least", tries, d, least)
 			}
-		case <-time.After(10 * time.Second):
+		case <-limit.C:
 			t.Error("not tried again")
 		}
 		break
