@@ -39,13 +39,17 @@ func newBrowser(t testing.TB, language string) *browser {
 		t.Fatal(err)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.WindowSize(1600, 900),
+		chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.WindowSize(1600, 900),
 		chromedp.Flag("headless", "new"), chromedp.Flag("lang", language), chromedp.Flag("accept-lang", language), chromedp.Flag("mute-audio", true),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("force-color-profile", "srgb"), chromedp.WSURLReadTimeout(2*patience))
 	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(func() { cancel(); stop() })
+	t.Cleanup(func() {
+		cancel()
+		stop()
+		chromedp.FromContext(allocator).Allocator.Wait()
+	})
 	// The first Run starts the browser, which lives as long as that context: no deadline there.
 	err := chromedp.Run(ctx, chromedp.ActionFunc(func(ctx context.Context) error {
 		_, err := page.AddScriptToEvaluateOnNewDocument(keepConnections).Do(ctx)
@@ -92,11 +96,10 @@ func (b *browser) enter(c *centre) { b.t.Helper(); b.enterAs(c, dispatcher, pass
 
 func (b *browser) enterAs(c *centre, name, secret string) {
 	b.t.Helper()
-	b.do(chromedp.Navigate(c.url),
-		chromedp.SendKeys(`input[name=name]`, name, chromedp.ByQuery),
-		chromedp.SendKeys(`input[name=password]`, secret, chromedp.ByQuery),
-		chromedp.Click(`button[type=submit]`, chromedp.ByQuery),
-		chromedp.WaitVisible(`section.picture`, chromedp.ByQuery))
+	b.do(chromedp.Navigate(c.url))
+	b.await("the door", fmt.Sprintf(`(() => { const form = document.querySelector("form"); if (!form) return false;
+		form.elements.name.value = %q; form.elements.password.value = %q; form.requestSubmit(); return true; })()`, name, secret))
+	b.do(chromedp.WaitVisible(`section.picture`, chromedp.ByQuery))
 }
 
 // choose clicks an alarm's card.
