@@ -97,3 +97,68 @@ func TestStuckTaskIsNamed(t *testing.T) {
 		close(release)
 	})
 }
+
+// A task that ran well for longer than the longest delay has not earned it: it is started again at once.
+func TestALongRunStartsAfresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ends, starts []time.Time
+		s := New(quiet(), Task{"link", func(ctx context.Context) error {
+			starts = append(starts, time.Now())
+			if len(starts) > 8 { // enough to reach the longest delay
+				run := time.NewTimer(lastDelay + time.Second)
+				defer run.Stop()
+				select {
+				case <-run.C:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+			ends = append(ends, time.Now())
+			return errors.New("lost")
+		}})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		if err := s.Run(ctx, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if wait := starts[8].Sub(ends[7]); wait < lastDelay/2 {
+			t.Errorf("after eight quick failures it waited %s", wait)
+		}
+		if wait := starts[9].Sub(ends[8]); wait > firstDelay {
+			t.Errorf("after a long run it waited %s, want at most %s", wait, firstDelay)
+		}
+	})
+}
+
+// How a task ends when it is told to is no fault, but what it says then is kept; one that ends by itself has one.
+func TestWhatCountsAsAFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said strings.Builder
+		s := New(slog.New(slog.NewTextHandler(&said, nil)),
+			Task{"cancelled", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
+			Task{"broken at the end", func(ctx context.Context) error { <-ctx.Done(); return errors.New("disk full") }},
+			Task{"deserter", func(context.Context) error { return nil }},
+		)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := s.Run(ctx, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		faults := s.Faults()
+		if len(faults) != 1 || faults["deserter"] == 0 {
+			t.Errorf("faults %v", faults)
+		}
+		faults["cancelled"] = 7 // a copy
+		if len(s.Faults()) != 1 {
+			t.Errorf("faults %v", s.Faults())
+		}
+		for _, want := range []string{`task="broken at the end" err="disk full"`, "returned although nobody told it to stop"} {
+			if !strings.Contains(said.String(), want) {
+				t.Errorf("%q is not in\n%s", want, said.String())
+			}
+		}
+		if strings.Contains(said.String(), "task=cancelled") {
+			t.Errorf("a task that did as it was told is in\n%s", said.String())
+		}
+	})
+}
