@@ -49,7 +49,7 @@ type ZoneState struct {
 type PanelState struct {
 	Account string    `json:"account"`
 	Name    string    `json:"name,omitempty"`
-	State   string    `json:"state"` // up, down, unknown
+	State   string    `json:"state"` // up, lost (silent for longer than its supervision), unknown
 	Since   time.Time `json:"since,omitzero"`
 	Camera  string    `json:"camera,omitempty"`
 }
