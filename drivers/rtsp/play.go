@@ -32,7 +32,8 @@ type receiver struct {
 // saw counts one packet.
 func (r *receiver) saw(p *rtp.Header) {
 	if !r.started || r.ssrc != p.SSRC {
-		*r = receiver{ssrc: p.SSRC, own: r.own, started: true, sequence: p.SequenceNumber - 1}
+		*r = receiver{ssrc: p.SSRC, own: r.own, started: true, sequence: p.SequenceNumber, expected: 1, received: 1}
+		return
 	}
 	r.received++
 	if step := p.SequenceNumber - r.sequence; step < 0x8000 {
