@@ -2,9 +2,11 @@ package eventlog
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -68,5 +70,38 @@ func TestUnreadableSector(t *testing.T) {
 	}
 	if err := checkFiles(tiny(l.badgerDir(), l.opt.Log), true); !errors.Is(err, errDamage) || !isDamage(err) {
 		t.Errorf("the check says %v", err)
+	}
+}
+
+// A fault is told from a panic, and a good log is not given up for one that may pass.
+func TestHopeless(t *testing.T) {
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Munmap(page) }()
+	fault := sound(func() error { return fmt.Errorf("read %d", page[0]) })
+	broken := sound(func() error { return fmt.Errorf("read %d", page[:0][len(page)]) })
+	for _, c := range []struct {
+		err    error
+		starts uint8
+		want   bool
+	}{
+		{broken, 1, true},
+		{fault, 1, false},
+		{fault, suspicious, true},
+		{unix.EIO, suspicious, false},
+		{fmt.Errorf("%w: of another", ErrStation), suspicious, false},
+	} {
+		if got := hopeless(c.err, c.starts); got != c.want {
+			t.Errorf("%v at start %d is hopeless: %v", c.err, c.starts, got)
+		}
+	}
+	for err, remedy := range map[error]string{
+		fault: "replace the disk", unix.EIO: "replace the disk", unix.EROFS: "writable", unix.EACCES: "the user", unix.ENOSPC: "free some space",
+	} {
+		if told := named(err); !errors.Is(told, err) || !strings.Contains(told.Error(), remedy) {
+			t.Errorf("%v is told as %v, want %s", err, told, remedy)
+		}
 	}
 }

@@ -25,8 +25,11 @@ const (
 	calm       = time.Minute
 )
 
-// errDamage is wrapped by what checkFiles finds.
-var errDamage = errors.New("damaged")
+// What is wrapped by what checkFiles and sound find.
+var (
+	errDamage     = errors.New("damaged")
+	errUnreadable = errors.New("the disk does not give back what was written")
+)
 
 // checkFiles looks at the files in which Badger would meet its end rather than an error: Badger opens tables in goroutines
 // of its own, and a cut one ends the process (readNoFail in table/table.go). It also refuses tables without a
@@ -143,7 +146,10 @@ func checkBlocks(name string, opt table.Options) error {
 func sound(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if r := recover(); r != nil {
+		r := recover()
+		if fault, ok := r.(interface{ Addr() uintptr }); ok {
+			err = fmt.Errorf("%w: %w: %v", errDamage, errUnreadable, fault)
+		} else if r != nil {
 			err = fmt.Errorf("%w: badger: %v", errDamage, r)
 		}
 	}()

@@ -19,7 +19,8 @@
 //
 // Every value ends in a CRC-32C over key and value of our own, since Badger checks its tables when they are opened, not
 // each time. Each event also carries the seq before it in its lane, so that records that are gone without an error show as
-// a hole: the hole is told as a log.evicted event (reason "damaged") and stepped over.
+// a hole: the hole is told as a log.evicted event (reason "damaged") and stepped over. A block over which Badger comes
+// apart, or a sector that the disk does not give back, is such a hole too, and not the end of the agent.
 //
 // One goroutine writes. It commits whatever is queued as soon as the commit before is on disk, at most 256 events or
 // 256 KiB at a time: a lone alarm never waits, and a crowd shares one sync. Values stay below Badger's ValueThreshold, so

@@ -56,6 +56,12 @@ func named(err error) error {
 		return fmt.Errorf("%w: free some space: %w", ErrDiskFull, err)
 	case is(err, unix.EWOULDBLOCK):
 		return fmt.Errorf("%w: stop it, or give this agent a directory of its own: %w", ErrLocked, err)
+	case is(err, unix.EACCES), is(err, unix.EPERM):
+		return fmt.Errorf("%w: give the data directory to the user that the agent runs as", err)
+	case is(err, unix.EROFS):
+		return fmt.Errorf("%w: mount the disk writable; the kernel mounts one read-only that fails", err)
+	case is(err, unix.EIO), errors.Is(err, errUnreadable):
+		return fmt.Errorf("%w: start again; if that does not help, replace the disk", err)
 	}
 	return err
 }

@@ -98,7 +98,7 @@ func (l *Log) start() error {
 	}
 	damage := l.openAndLoad(known)
 	if damage != nil {
-		if !isDamage(damage) || errors.Is(damage, ErrStation) {
+		if !hopeless(damage, known.starts) {
 			return damage
 		}
 		if err := l.setAside(damage); err != nil {
@@ -119,6 +119,12 @@ func (l *Log) start() error {
 		l.compare(known)
 	}
 	return l.room.holdSome(roomToMark)
+}
+
+// hopeless reports whether a log that failed so at the latest of so many starts in a row is set aside. A sector may be read
+// at the next start that was not at this one.
+func hopeless(err error, starts uint8) bool {
+	return isDamage(err) && !errors.Is(err, ErrStation) && (starts >= suspicious || !errors.Is(err, errUnreadable))
 }
 
 // openAndLoad opens Badger and reads the log's state from it. A panic of Badger's is damage.
