@@ -78,6 +78,7 @@ type Camera struct {
 	health  Health
 	info    h264.Info
 	blamed  map[string]bool // reasons told since the camera was last up
+	damper  damper
 	downAt  time.Time
 	warnedB bool
 }

@@ -127,12 +127,13 @@ func (c *Camera) down(err error) {
 	if previous != StateDown {
 		c.health.State, c.health.Since, c.downAt = StateDown, now, now
 	}
+	c.tell.add(c.damper.still(now)...)
 	if c.blamed[why] {
 		return
 	}
 	c.blamed[why] = true
-	c.tell.add(c.draft(event.QualifierNew, event.SeverityWarning, StateDown,
-		event.Text(event.TagPrevious, previous), event.Text(event.TagReason, why), event.Text(event.TagDetail, clip(err.Error()))))
+	c.tell.add(c.damper.change(c.draft(event.QualifierNew, event.SeverityWarning, StateDown,
+		event.Text(event.TagPrevious, previous), event.Text(event.TagReason, why), event.Text(event.TagDetail, clip(err.Error()))), now)...)
 }
 
 // up tells that pictures come: when they did not before, or when they look different now.
@@ -141,6 +142,7 @@ func (c *Camera) up(info h264.Info) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	previous, before := c.health.State, c.info
+	c.tell.add(c.damper.still(now)...)
 	if previous == StateUp && before == info {
 		return
 	}
@@ -164,7 +166,7 @@ func (c *Camera) up(info h264.Info) {
 	c.health.Reason, c.health.Detail = "", ""
 	c.health.Width, c.health.Height, c.health.Format = info.Width, info.Height, "H.264 "+info.String()
 	clear(c.blamed)
-	c.tell.add(c.draft(qualifier, event.SeverityNotice, StateUp, fields...))
+	c.tell.add(c.damper.change(c.draft(qualifier, event.SeverityNotice, StateUp, fields...), now)...)
 }
 
 // reordered tells, once per format, that the stream has B-frames.

@@ -22,11 +22,14 @@ type teller struct {
 	dropped uint64
 }
 
-// add queues an event.
-func (t *teller) add(d event.Draft) {
+// add queues events.
+func (t *teller) add(drafts ...event.Draft) {
+	if len(drafts) == 0 {
+		return
+	}
 	t.mu.Lock()
-	t.waiting = append(t.waiting, d)
-	if len(t.waiting) > maxUntold {
+	t.waiting = append(t.waiting, drafts...)
+	for len(t.waiting) > maxUntold {
 		t.waiting = t.waiting[1:]
 		t.dropped++
 	}
