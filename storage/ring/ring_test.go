@@ -2,6 +2,7 @@ package ring_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -262,7 +263,7 @@ func TestRingKeepsItsPromises(t *testing.T) {
 }
 
 func TestSequenceSpaceStaysUnambiguous(t *testing.T) {
-	r := ring.New(ring.Limits{Bytes: 1 << 40, Age: time.Hour})
+	r := ring.New(ring.Limits{Bytes: math.MaxInt32, Age: time.Hour})
 	for i := range 700 {
 		r.Push(unit(noon().Add(time.Duration(i)*time.Millisecond), i%10 == 0, 100, 1))
 	}
