@@ -16,6 +16,7 @@ var version = "devel"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	code := station.Main(ctx, os.Args[1:], os.Stdout, os.Stderr, station.Edition{Version: version})
 	stop()
 	os.Exit(code)

@@ -10,6 +10,7 @@
 package mqtt
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -252,7 +253,7 @@ func (s *Session) state(online bool) []byte {
 // enqueue takes a command off MQTT's goroutine without waiting.
 func (s *Session) enqueue(payload []byte) {
 	if len(payload) > topic.MaxPayload {
-		payload = payload[:topic.MaxPayload+1]
+		payload = bytes.Clone(payload[:topic.MaxPayload+1]) // the rest of it is not kept
 	}
 	select {
 	case s.commands <- payload:
