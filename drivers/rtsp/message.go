@@ -138,7 +138,7 @@ func parseStart(line string) (*message, error) {
 		return &message{status: status, reason: reason}, nil
 	}
 	part := strings.Fields(line)
-	if len(part) != 3 || !strings.HasPrefix(part[2], "RTSP/") {
+	if len(part) != 3 || strings.HasPrefix(part[0], "RTSP/") || !strings.HasPrefix(part[2], "RTSP/") {
 		return nil, fmt.Errorf("start line %.40q: %w", line, errNotRTSP)
 	}
 	return &message{method: part[0], uri: part[1]}, nil
