@@ -5,6 +5,7 @@ import { api, Problem } from "./api";
 import type { Desk } from "./desk";
 import { h, put, text, type Child } from "./dom";
 import { noteFirstFrame } from "./measure";
+import { Offer } from "./offer";
 import { pictures } from "./shapes";
 import { now, span, timeOfDay } from "./time";
 import { say, type Key } from "./words";
@@ -18,7 +19,6 @@ export interface Target {
 type Phase = "idle" | "connecting" | "live" | "failed";
 
 const purposes: Key[] = ["purpose_verify", "purpose_support", "purpose_check", "purpose_other"];
-const gatherLimit = 2000;
 const connectLimit = 12000;
 const stallAfter = 3000;
 
@@ -36,6 +36,7 @@ export class Picture {
   private purpose: Key | null = null;
   private phase: Phase = "idle";
   private why = "";
+  private ahead: Offer | null = null; // made before it is asked for
   private connection: RTCPeerConnection | null = null;
   private viewing = "";
   private said = "";
@@ -62,7 +63,21 @@ export class Picture {
     this.target = target;
     this.purpose = purpose;
     this.phase = "idle";
+    this.prepare();
     this.draw();
+  }
+
+  /** Makes an offer ahead, where there is a camera to look at. */
+  private prepare(): void {
+    if (this.target?.camera && !this.ahead) this.ahead = new Offer();
+  }
+
+  private takeOffer(): Offer {
+    const made = this.ahead;
+    this.ahead = null;
+    if (made?.fresh) return made;
+    made?.connection.close();
+    return new Offer();
   }
 
   /** Asks for the picture. */
@@ -76,19 +91,18 @@ export class Picture {
       return;
     }
     const clicked = performance.now();
-    const pc = new RTCPeerConnection();
-    this.connection = pc;
+    const offer = this.takeOffer();
+    const pc = (this.connection = offer.connection);
     this.phase = "connecting";
     this.draw();
     try {
-      await this.negotiate(pc, this.target, clicked);
+      await this.negotiate(pc, await offer.text, this.target, clicked);
     } catch (e) {
       if (this.connection === pc) this.fail(this.explain(e));
     }
   }
 
-  private async negotiate(pc: RTCPeerConnection, target: Target, clicked: number): Promise<void> {
-    pc.addTransceiver("video", { direction: "recvonly" });
+  private async negotiate(pc: RTCPeerConnection, offer: string, target: Target, clicked: number): Promise<void> {
     pc.ontrack = (e) => {
       this.video.srcObject = new MediaStream([e.track]);
       void this.video.play().catch(() => undefined);
@@ -96,9 +110,7 @@ export class Picture {
     pc.onconnectionstatechange = () => {
       if (this.connection === pc && pc.connectionState === "failed") this.fail(say("problem_ice"));
     };
-    await pc.setLocalDescription(await pc.createOffer());
-    await gathered(pc);
-    const answer = await api.view({ station: target.station, camera: target.camera, profile: "main", purpose: this.said, offer: pc.localDescription!.sdp });
+    const answer = await api.view({ station: target.station, camera: target.camera, profile: "main", purpose: this.said, offer });
     if (this.connection !== pc) {
       void api.endView(answer.id).catch(() => undefined);
       return;
@@ -134,6 +146,7 @@ export class Picture {
     this.connection?.close();
     this.connection = null;
     this.video.srcObject = null;
+    this.prepare();
     if (this.phase !== "idle") {
       this.phase = "idle";
       this.draw();
@@ -229,12 +242,4 @@ export class Picture {
     this.element.classList.toggle("stalled", stalled);
     text(this.clock, stalled ? say("stalled") : `${timeOfDay(new Date(now()).toISOString())} · ${span(now() - this.began)}`);
   }
-}
-
-function gathered(pc: RTCPeerConnection): Promise<void> {
-  return new Promise((resolve) => {
-    if (pc.iceGatheringState === "complete") return resolve();
-    pc.addEventListener("icegatheringstatechange", () => pc.iceGatheringState === "complete" && resolve());
-    setTimeout(resolve, gatherLimit);
-  });
 }
