@@ -48,7 +48,8 @@ test: ## everything that must pass, with the time of each stage (README's test c
 	@.ci/stages deps+build-native+lint:300 unit:360 e2e:420 faults:420 fuzz-short:240
 
 .PHONY: unit
-unit: ## tests of all packages
+unit: ## tests of all packages; what runs on stations must also compile for 32 bits, tests included
+	@GOARCH=arm GOARM=7 go vet ./firmware/... ./drivers/... ./uplink/... ./storage/...
 	@.ci/gotest unit -timeout 6m $(UNIT)
 
 .PHONY: race
