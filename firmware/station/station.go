@@ -62,8 +62,8 @@ type Station struct {
 	sup      *supervise.Supervisor
 }
 
-// New opens the station's log and wires its parts. What fails here no waiting mends: a data directory in use, a wrong
-// certificate path, an address that is taken.
+// New opens the station's log and wires its parts. What fails here no waiting mends: a data directory in use, a disk
+// without even the reserve. What may mend (an address that is taken, a certificate that is not there yet) is tried again by Run.
 func New(o Options) (_ *Station, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
