@@ -118,3 +118,15 @@ func BenchmarkInterleaved(b *testing.B) {
 		}
 	}
 }
+
+// TestNoLineOfOursIsWrittenByACamera: what a camera puts behind a carriage return never reaches a request.
+func TestNoLineOfOursIsWrittenByACamera(t *testing.T) {
+	m, err := readMessage(bufio.NewReader(strings.NewReader("RTSP/1.0 302 Moved\r\nLocation: rtsp://a/\rX: y\r\nSession: 1\r\n\r\n")))
+	if err != nil || m.get("Location") != "" || m.get("Session") != "1" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	_, base, err := parseSDP([]byte("a=control:rtsp://a/\rX: y\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"))
+	if err != nil || base != "rtsp://a/" {
+		t.Errorf("%q, %v", base, err)
+	}
+}

@@ -73,7 +73,7 @@ func (m *message) append(dst []byte) []byte {
 }
 
 // readMessage reads one message. Blank lines in front are skipped (A12), white space around values is trimmed
-// (A11), header lines that are none are passed over.
+// (A11), header lines that are none, or hold a carriage return, are passed over.
 func readMessage(br *bufio.Reader) (*message, error) {
 	var line string
 	for blank := 0; line == ""; blank++ {
@@ -100,7 +100,7 @@ func readMessage(br *bufio.Reader) (*message, error) {
 		if len(m.header) >= maxHeaders {
 			return nil, errTooManyHeaders
 		}
-		if name, value, ok := strings.Cut(line, ":"); ok {
+		if name, value, ok := strings.Cut(line, ":"); ok && !strings.Contains(line, "\r") { // it would end a line of ours
 			m.header = append(m.header, field{strings.TrimSpace(name), strings.TrimSpace(value)})
 		}
 	}

@@ -1,7 +1,6 @@
 package rtsp
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -86,12 +85,13 @@ func parseSDP(body []byte) (media Media, base string, err error) {
 func sdpSections(body []byte) (session section, sections []section, err error) {
 	session = section{rtpmap: map[string]string{}, fmtp: map[string]string{}}
 	now := &session
-	lines := bytes.Split(body, []byte("\n"))
+	// A carriage return alone ends a line, too: what stands in one goes into a request line of ours.
+	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(body)), "\n")
 	if len(lines) > maxSDPLines {
 		return section{}, nil, fmt.Errorf("session description of more than %d lines", maxSDPLines)
 	}
 	for _, raw := range lines {
-		line := strings.TrimSpace(string(raw))
+		line := strings.TrimSpace(raw)
 		switch {
 		case strings.HasPrefix(line, "m="):
 			if len(sections) >= maxMedia {
