@@ -124,18 +124,3 @@ type Viewings struct {
 	Port        int           `yaml:"port"` // UDP; 0 = a free one for each viewing
 	Loopback    bool          `yaml:"loopback"`
 }
-
-// CameraFor is the camera that sees a zone or panel account of this station, "" if none is named.
-func (c *Config) CameraFor(zone string) string {
-	for _, z := range c.Zones {
-		if z.ID == zone {
-			return z.Camera
-		}
-	}
-	for _, a := range c.Panels.Accounts {
-		if a.ID == zone {
-			return a.Camera
-		}
-	}
-	return ""
-}

@@ -24,8 +24,8 @@ func TestReferenceParses(t *testing.T) {
 	if c.Panels.Accounts[1].Supervision != 90*time.Second || c.Log.Reserve != 64<<20 || len(c.Centres[0].CommandKey) != 32 {
 		t.Errorf("values not read: %+v", c)
 	}
-	if got := c.CameraFor("office-door") + c.CameraFor("1409") + c.CameraFor("nowhere"); got != "gategate" {
-		t.Errorf("CameraFor = %q", got)
+	if got := c.Zones[0].Camera + c.Panels.Accounts[0].Camera; got != "gategate" {
+		t.Errorf("cameras = %q", got)
 	}
 }
 
