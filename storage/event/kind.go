@@ -38,6 +38,17 @@ const (
 	KindCentreLink Kind = 15
 	// KindCentreFilter tells which lanes a centre is sent from here on: centre, text.
 	KindCentreFilter Kind = 16
+	// KindCentreStalled tells that a broker takes a lane's events and the centre's receipt does not come (new), or comes again
+	// (restore): centre, lane, from, upto, count, detail.
+	KindCentreStalled Kind = 17
+	// KindTestFailed tells that the daily test alarm did not come through: stage (line, uplink or screen), station, zone, detail.
+	KindTestFailed Kind = 18
+	// KindStationSilent is a centre's word that a station has not been heard for longer than its heartbeat allows (new), or is
+	// heard again (restore): station, duration, count (of its open alarms), detail.
+	KindStationSilent Kind = 19
+	// KindCarrierSilent is a centre's word that the stations behind one carrier fell silent together: carrier, station (each),
+	// count, duration, detail.
+	KindCarrierSilent Kind = 20
 )
 
 // kindName is the word of the JSON view; "" for a kind that this version does not know.
@@ -75,6 +86,14 @@ func kindName(k Kind) string {
 		return "centre.link"
 	case KindCentreFilter:
 		return "centre.filter"
+	case KindCentreStalled:
+		return "centre.stalled"
+	case KindTestFailed:
+		return "test.failed"
+	case KindStationSilent:
+		return "station.silent"
+	case KindCarrierSilent:
+		return "carrier.silent"
 	}
 	return ""
 }

@@ -50,6 +50,10 @@ const (
 	TagAccountInData Tag = 43 // text: account inside the data block where it differs from the header's
 	TagAction        Tag = 44 // text: what was asked for
 	TagEncrypted     Tag = 45 // uint: 1 = the frame was encrypted
+	TagStation       Tag = 46 // text, repeated: a station id
+	TagCarrier       Tag = 47 // text: whose network carries a station's uplink
+	TagStage         Tag = 48 // text: how far the daily test alarm came: line, uplink or screen is where it stopped
+	TagZone          Tag = 49 // text: a zone id, where the event's own Zone is not meant
 )
 
 func tagName(t Tag) string {
@@ -64,6 +68,7 @@ func tagName(t Tag) string {
 		TagPeripheral: "peripheral", TagWidth: "width", TagHeight: "height", TagRemote: "remote",
 		TagDuration: "duration", TagExpires: "expires", TagReceiver: "receiver", TagLine: "line", TagExtra: "extra",
 		TagAccountInData: "account_in_data", TagAction: "action", TagEncrypted: "encrypted",
+		TagStation: "station", TagCarrier: "carrier", TagStage: "stage", TagZone: "zone",
 	}
 	if int(t) < len(names) {
 		return names[t]

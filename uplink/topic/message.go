@@ -25,6 +25,8 @@ type State struct {
 	At           time.Time   `json:"at"`     // the station's clock
 	Started      time.Time   `json:"started,omitzero"`
 	Version      string      `json:"version,omitempty"`
+	Carrier      string      `json:"carrier,omitempty"`     // whose network carries the uplink to this centre
+	Heartbeat    int         `json:"heartbeat_s,omitempty"` // seconds between states, at most
 	Epoch        event.Epoch `json:"epoch"`
 
 	Heads   map[event.Lane]uint64 `json:"heads,omitempty"`  // last seq of each lane in the log
@@ -87,6 +89,8 @@ type Receipt struct {
 	Epoch   event.Epoch `json:"epoch"`
 	Lane    event.Lane  `json:"lane"`
 	Upto    uint64      `json:"upto"`
+	// Again asks for what follows upto, at once: a frame came whose prev is beyond it.
+	Again bool `json:"again,omitempty"`
 }
 
 // ViewingOpen asks for a live viewing of one camera by one person.
