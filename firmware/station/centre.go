@@ -13,7 +13,6 @@ import (
 	"watchpost/firmware/status"
 	"watchpost/firmware/supervise"
 	"watchpost/storage/event"
-	"watchpost/storage/eventlog"
 	"watchpost/uplink/command"
 	"watchpost/uplink/mqtt"
 	"watchpost/uplink/outbox"
@@ -39,7 +38,7 @@ type centre struct {
 // changesKept is how many link changes may wait for the log's disk before the oldest news is given up.
 const changesKept = 64
 
-func newCentre(c config.Centre, addr topic.Address, log *eventlog.Log, in *intake, viewings *viewings,
+func newCentre(c config.Centre, addr topic.Address, log outbox.Log, in *intake, viewings *viewings,
 	present func(*centre) topic.State, out *slog.Logger) (*centre, error) {
 	x := &centre{config: c, in: in, log: out.With("centre", c.ID), changes: make(chan mqtt.Change, changesKept), since: in.clock.now(), why: "not connected yet"}
 	var lanes []event.Lane

@@ -39,6 +39,10 @@ type Options struct {
 	Edition Edition
 	Log     *slog.Logger
 	Now     func() time.Time // nil = time.Now
+	// Events is where the station keeps its events, and closes when it stops; nil = a log on disk in Config.Data.
+	Events EventLog
+	// NoDoor leaves the local door out, so that many stations of one process need no socket each.
+	NoDoor bool
 	// Listening, if set, is told each address that the panel receiver listens on.
 	Listening func(net.Addr)
 }
@@ -50,8 +54,9 @@ type Station struct {
 	log     *slog.Logger
 	clock   clock
 	started time.Time
-	events  *eventlog.Log
+	events  EventLog
 	in      *intake
+	noDoor  bool
 
 	contacts  []*contact.Driver // one a board
 	receivers []*dc09.Receiver  // none or one
@@ -72,11 +77,8 @@ func New(o Options) (_ *Station, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Station{config: o.Config, version: o.Edition.Version, log: o.Log, clock: clock{o.Now, clockQuality, boot}, started: o.Now().UTC()}
-	s.events, err = eventlog.Open(eventlog.Options{
-		Dir: o.Config.Data, Station: o.Config.Station.ID, ReserveBytes: int64(o.Config.Log.Reserve), Log: o.Log, Now: o.Now,
-	})
-	if err != nil {
+	s := &Station{config: o.Config, version: o.Edition.Version, log: o.Log, clock: clock{o.Now, clockQuality, boot}, started: o.Now().UTC(), noDoor: o.NoDoor}
+	if s.events, err = openLog(o); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -93,6 +95,19 @@ func New(o Options) (_ *Station, err error) {
 	}
 	s.sup = supervise.New(o.Log, s.tasks()...)
 	return s, nil
+}
+
+func openLog(o Options) (EventLog, error) {
+	if o.Events != nil {
+		return o.Events, nil
+	}
+	log, err := eventlog.Open(eventlog.Options{
+		Dir: o.Config.Data, Station: o.Config.Station.ID, ReserveBytes: int64(o.Config.Log.Reserve), Log: o.Log, Now: o.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return log, nil
 }
 
 // wireDrivers makes what the station feels and sees with, from its configuration.
@@ -183,11 +198,16 @@ func (s *Station) wireUplink() (err error) {
 // tasks are all goroutines of the station, in the order of their start; they stop in reverse, so that what tells the
 // centres goes last and what hears the world goes first.
 func (s *Station) tasks() []supervise.Task {
-	list := []supervise.Task{{Name: "local door", Run: door{doorPath(s.config.Data), s.status}.run}}
+	var list []supervise.Task
+	if !s.noDoor {
+		list = append(list, supervise.Task{Name: "local door", Run: door{doorPath(s.config.Data), s.status}.run})
+	}
 	for _, c := range s.centres {
 		list = append(list, c.tasks()...)
 	}
-	list = append(list, supervise.Task{Name: "viewings", Run: s.viewings.run})
+	if s.viewings.gallery != nil {
+		list = append(list, supervise.Task{Name: "viewings", Run: s.viewings.run})
+	}
 	for _, d := range s.drivers() {
 		list = append(list, supervise.Task{Name: d.String(), Run: func(ctx context.Context) error { return s.drive(ctx, d) }})
 	}

@@ -109,25 +109,7 @@ func startStation(t *testing.T, id string) *testStation {
 // await reads a lane until an event fits.
 func (s *testStation) await(t *testing.T, lane event.Lane, fits func(event.Event) bool) event.Event {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
-	defer deadline.Stop()
-	for {
-		wake := s.events.Wake()
-		all, err := s.events.Read(lane, 0, 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range all {
-			if fits(e) {
-				return e
-			}
-		}
-		select {
-		case <-wake:
-		case <-deadline.C:
-			t.Fatalf("no such event in lane %s: %v", lane, all)
-		}
-	}
+	return awaitIn(t, s.events, lane, fits)
 }
 
 func TestAnEdgeBecomesAnEvent(t *testing.T) {

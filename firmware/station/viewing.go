@@ -22,7 +22,7 @@ type viewings struct {
 	station string
 	in      *intake
 	policy  access.Policy
-	gallery *live.Gallery
+	gallery *live.Gallery // nil where there is no camera
 }
 
 func newViewings(s *Station) (*viewings, error) {
@@ -31,6 +31,9 @@ func newViewings(s *Station) (*viewings, error) {
 		return nil, err
 	}
 	v := &viewings{station: s.config.Station.ID, in: s.in, policy: policy}
+	if len(s.cameras) == 0 {
+		return v, nil
+	}
 	c := s.config.Viewings
 	v.gallery, err = live.New(live.Options{
 		Source: cameraSource{s}, Audit: v.audit, Log: s.log, Now: s.clock.now,
@@ -97,6 +100,9 @@ func (v *viewings) open(ctx context.Context, centre string, cmd topic.Command) (
 	if !decision.Allow {
 		return nil, errors.Join(command.Deny(decision.Reason), v.refused(ctx, cmd, r, decision.Reason))
 	}
+	if v.gallery == nil {
+		return nil, errors.Join(command.Deny(errNoCamera.Error()), v.refused(ctx, cmd, r, errNoCamera.Error()))
+	}
 	answer, err := v.gallery.Open(ctx, live.Request{
 		Viewing: r.Viewing, Command: cmd.ID, Camera: r.Camera, Profile: r.Profile, Offer: r.Offer,
 		Who: r.Who, Role: r.Role, Purpose: r.Purpose,
@@ -125,7 +131,7 @@ func (v *viewings) close(cmd topic.Command) error {
 	if err := json.Unmarshal(cmd.Body, &r); err != nil {
 		return fmt.Errorf("reading the command's body: %w", err)
 	}
-	if !v.gallery.Close(r.Viewing, "by "+r.Who+": "+r.Reason) {
+	if v.gallery == nil || !v.gallery.Close(r.Viewing, "by "+r.Who+": "+r.Reason) {
 		return fmt.Errorf("viewing %.80q is not open", r.Viewing)
 	}
 	return nil
@@ -133,6 +139,9 @@ func (v *viewings) close(cmd topic.Command) error {
 
 func (v *viewings) status() []status.Viewing {
 	list := []status.Viewing{}
+	if v.gallery == nil {
+		return list
+	}
 	for _, x := range v.gallery.Snapshot() {
 		list = append(list, status.Viewing{ID: x.ID, Camera: x.Camera, Who: x.Who, Role: x.Role, State: x.State, Since: x.Since, Packets: x.Packets})
 	}

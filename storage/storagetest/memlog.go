@@ -22,7 +22,7 @@ type MemLog struct {
 	// mu guards the fields below.
 	mu      sync.Mutex
 	events  []event.Event // events[i] has seq i+1
-	heads   map[event.Lane]uint64
+	lanes   map[event.Lane]eventlog.LaneStats
 	cursors map[cursorName]uint64
 	once    map[string][]onceKey
 	wake    chan struct{}
@@ -45,7 +45,7 @@ var _ Log = (*MemLog)(nil)
 // NewMemLog begins a log of a station with its log.opened event.
 func NewMemLog(station string) *MemLog {
 	l := &MemLog{
-		station: station, heads: make(map[event.Lane]uint64), cursors: make(map[cursorName]uint64), once: make(map[string][]onceKey), wake: make(chan struct{}),
+		station: station, lanes: make(map[event.Lane]eventlog.LaneStats), cursors: make(map[cursorName]uint64), once: make(map[string][]onceKey), wake: make(chan struct{}),
 	}
 	_, _ = rand.Read(l.epoch[:]) // never fails
 	_, err := l.Append(context.Background(), event.Draft{
@@ -82,6 +82,7 @@ func (l *MemLog) Append(ctx context.Context, drafts ...event.Draft) ([]eventlog.
 		return nil, err
 	}
 	stored, got, size := len(l.events), make([]eventlog.Appended, 0, len(drafts)), 0
+	var sizes []int // of what is new
 	for _, d := range drafts {
 		a, n, err := l.add(d, drafts[:len(got)], got)
 		if size += n; err == nil && size > eventlog.MaxAppend {
@@ -92,12 +93,16 @@ func (l *MemLog) Append(ctx context.Context, drafts ...event.Draft) ([]eventlog.
 			return nil, err
 		}
 		got = append(got, a)
+		if !a.Repeat {
+			sizes = append(sizes, n)
+		}
 	}
 	for i, d := range drafts {
 		l.remember(d, got[i])
 	}
-	for _, e := range l.events[stored:] {
-		l.heads[e.Lane] = e.Seq
+	for i, e := range l.events[stored:] {
+		held := l.lanes[e.Lane]
+		l.lanes[e.Lane] = eventlog.LaneStats{Head: e.Seq, Count: held.Count + 1, Bytes: held.Bytes + uint64(sizes[i])}
 	}
 	if len(l.events) > stored {
 		close(l.wake)
@@ -170,14 +175,18 @@ func (l *MemLog) Epoch() event.Epoch { return l.epoch }
 func (l *MemLog) Head(lane event.Lane) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.heads[lane]
+	return l.lanes[lane].Head
 }
 
 // Heads is the last seq of every lane that has events.
 func (l *MemLog) Heads() map[event.Lane]uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return maps.Clone(l.heads)
+	heads := make(map[event.Lane]uint64, len(l.lanes))
+	for lane, s := range l.lanes {
+		heads[lane] = s.Head
+	}
+	return heads
 }
 
 // LastSeq is the last seq of all.
@@ -214,12 +223,23 @@ func (l *MemLog) SetCursor(centre string, lane event.Lane, upto uint64) error {
 	if centre == "" || len(centre) > event.MaxName {
 		return errors.New("a centre's id has 1 to 96 bytes")
 	}
-	if head := l.heads[lane]; upto > head {
+	if head := l.lanes[lane].Head; upto > head {
 		return fmt.Errorf("cursor of centre %s at %d in lane %s: the lane ends at %d", centre, upto, lane, head)
 	}
 	name := cursorName{centre, lane}
 	l.cursors[name] = max(l.cursors[name], upto)
 	return nil
+}
+
+// Stats counts what the log holds, which is in memory: it has no disk to speak of.
+func (l *MemLog) Stats() eventlog.Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := eventlog.Stats{Epoch: l.epoch, Lanes: maps.Clone(l.lanes), FreeBytes: -1, Full: errors.Is(l.refuse, eventlog.ErrFull)}
+	for _, lane := range event.Lanes() {
+		s.Lanes[lane] = l.lanes[lane] // every lane, as the contract says
+	}
+	return s
 }
 
 // Close ends the log.

@@ -26,3 +26,21 @@ func TestMemLogRefuses(t *testing.T) {
 		t.Errorf("afterwards: %+v", got)
 	}
 }
+
+func TestMemLogCounts(t *testing.T) {
+	l := NewMemLog("cs-baishi-caoping")
+	d := Draft(event.SeverityAlarm, "x")
+	d.Once = "k"
+	must(t, l, d, d, Draft(event.SeverityAlarm, "longer"))
+	s := l.Stats()
+	alarms := s.Lanes[event.LaneAlarm]
+	if len(s.Lanes) != 4 || alarms.Count != 2 || alarms.Head != 3 || alarms.Bytes < 40 || s.Lanes[event.LaneMain].Count != 1 {
+		t.Errorf("lanes %+v", s.Lanes)
+	}
+	if s.Epoch != l.Epoch() || s.Full || s.Err != nil || s.FreeBytes != -1 {
+		t.Errorf("stats %+v", s)
+	}
+	if l.Refuse(eventlog.ErrFull); !l.Stats().Full {
+		t.Error("a full log does not say so")
+	}
+}
