@@ -175,7 +175,7 @@ func (c *Core) lane(name event.Lane) *lane {
 }
 
 // LinkUp begins a link: every lane resumes after its receipt.
-func (c *Core) LinkUp() {
+func (c *Core) LinkUp(_ time.Time) {
 	c.up = true
 	clear(c.flight)
 	for i := range c.lanes {
@@ -185,7 +185,7 @@ func (c *Core) LinkUp() {
 }
 
 // LinkDown ends a link: what is not acknowledged is forgotten, not lost.
-func (c *Core) LinkDown() {
+func (c *Core) LinkDown(_ time.Time) {
 	c.up = false
 	clear(c.flight)
 	for i := range c.lanes {
@@ -260,7 +260,7 @@ func (c *Core) Unread(now time.Time, name event.Lane, why error) {
 
 // Next is the frame to publish now, if there is one: the first lane's that has anything to send. Answer Want before, or
 // a lane that waits for its events holds back those behind it.
-func (c *Core) Next() (Send, bool) {
+func (c *Core) Next(_ time.Time) (Send, bool) {
 	for i := range c.lanes {
 		l := &c.lanes[i]
 		if !c.open(l) {
@@ -302,6 +302,9 @@ func (c *Core) cut(l *lane) Send {
 	l.ahead += n
 	return Send{ID: c.lastID, Frame: f}
 }
+
+// Packed says how many bytes the frame that Next gave out has on the wire; without it, the size of its records counts.
+func (c *Core) Packed(_ uint64, _ int) {}
 
 // Acked says that the broker took a frame. An id of an older link, or one told twice, changes nothing.
 func (c *Core) Acked(now time.Time, id uint64) {

@@ -74,7 +74,7 @@ func (b *book) feed(c *Core) {
 // next feeds the core and takes one frame.
 func (b *book) next(c *Core) (Send, bool) {
 	b.feed(c)
-	return c.Next()
+	return c.Next(now(0))
 }
 
 // drain takes every frame that the core would send now.
@@ -124,7 +124,7 @@ func TestAlarmsGoFirstAndABacklogInBatches(t *testing.T) {
 	b.add(event.LaneAlarm, "a")
 	c := NewCore(Settings{}, epoch(), nil)
 	expect(t, b.drain(c), "") // no link yet
-	c.LinkUp()
+	c.LinkUp(now(0))
 	expect(t, b.drain(c), "alarm:0<104-105h main:0<2-6h trace:0<1-67h trace:67<68-103h")
 	b.add(event.LaneMain, "live")
 	expect(t, b.drain(c), "") // nobody said that the log grew
@@ -143,13 +143,13 @@ func TestAnUnreadAlarmIsNotOvertaken(t *testing.T) {
 	b.add(event.LaneMain, "m")
 	b.add(event.LaneMain, "m")
 	c := NewCore(Settings{FrameEvents: 1}, epoch(), nil)
-	c.LinkUp()
+	c.LinkUp(now(0))
 	if s, ok := b.next(c); !ok || s.Frame.Lane != event.LaneMain {
 		t.Fatalf("%+v", s)
 	}
 	b.add(event.LaneAlarm, "a")
 	c.Woken()
-	if s, ok := c.Next(); ok {
+	if s, ok := c.Next(now(0)); ok {
 		t.Fatalf("before the alarm lane was read: %s", show([]Send{s}))
 	}
 	expect(t, b.drain(c), "alarm:0<3-3 main:1<2-2h")
@@ -161,12 +161,12 @@ func TestFramesAreBoundedByBytes(t *testing.T) {
 		b.add(event.LaneMain, strings.Repeat("x", 900))
 	}
 	c := NewCore(Settings{FrameBytes: 3000, FrameEvents: 5}, epoch(), nil)
-	c.LinkUp()
+	c.LinkUp(now(0))
 	expect(t, b.drain(c), "main:0<1-3h main:3<4-6h main:6<7-9h main:9<10-10h")
 	b = newBook()
 	b.add(event.LaneMain, strings.Repeat("x", 9000))
 	c = NewCore(Settings{FrameBytes: 3000}, epoch(), nil)
-	c.LinkUp()
+	c.LinkUp(now(0))
 	expect(t, b.drain(c), "main:0<1-1h") // larger than the bound alone: it goes alone
 }
 
@@ -176,7 +176,7 @@ func TestTheWindowKeepsRoomForAlarms(t *testing.T) {
 		b.add(event.LaneMain, "m")
 	}
 	c := NewCore(Settings{Window: 8, FrameEvents: 2}, epoch(), nil)
-	c.LinkUp()
+	c.LinkUp(now(0))
 	sent := b.drain(c)
 	if len(sent) != 7 {
 		t.Fatalf("%d frames of the main lane in a window of 8", len(sent))
@@ -201,7 +201,7 @@ func TestOnlyAReceiptMovesTheCursor(t *testing.T) {
 		b.add(event.LaneMain, "m")
 	}
 	c := NewCore(Settings{FrameEvents: 2}, epoch(), map[event.Lane]Resume{event.LaneMain: {Receipt: 1}})
-	c.LinkUp()
+	c.LinkUp(now(0))
 	sent := b.drain(c)
 	expect(t, sent, "main:1<2-3h main:3<4-5h main:5<6-6h")
 	for _, s := range sent {
@@ -219,9 +219,9 @@ func TestOnlyAReceiptMovesTheCursor(t *testing.T) {
 	if got := c.TakeCursors(); len(got) != 1 || got[0] != (Cursor{event.LaneMain, 4}) || c.TakeCursors() != nil {
 		t.Fatalf("cursors %v", got)
 	}
-	c.LinkDown()
+	c.LinkDown(now(0))
 	expect(t, b.drain(c), "")
-	c.LinkUp()
+	c.LinkUp(now(0))
 	expect(t, b.drain(c), "main:4<5-6h")
 	if got := c.Stored()[event.LaneMain]; got != 4 {
 		t.Fatalf("stored %d", got)
@@ -234,7 +234,7 @@ func TestReceiptsThatCannotBeTrue(t *testing.T) {
 		b.add(event.LaneMain, "m")
 	}
 	c := NewCore(Settings{Lanes: []event.Lane{event.LaneAlarm, event.LaneMain}}, epoch(), map[event.Lane]Resume{event.LaneMain: {Head: 2}})
-	c.LinkUp()
+	c.LinkUp(now(0))
 	other := receipt(event.LaneMain, 1)
 	other.Epoch = event.Epoch{9}
 	for want, r := range map[string]topic.Receipt{
@@ -282,7 +282,7 @@ func TestAStalledLaneIsSentAgain(t *testing.T) {
 		b.add(event.LaneMain, "m")
 	}
 	c := NewCore(Settings{}, epoch(), nil)
-	c.LinkUp()
+	c.LinkUp(now(0))
 	sent := b.drain(c)
 	for _, s := range sent[:3] {
 		c.Acked(now(0), s.ID)
@@ -327,7 +327,7 @@ func TestALaneDoesNotRunAwayFromItsReceipt(t *testing.T) {
 		b.add(event.LaneTrace, "t")
 	}
 	c := NewCore(Settings{Ahead: 20, FrameEvents: 8}, epoch(), nil)
-	c.LinkUp()
+	c.LinkUp(now(0))
 	sent := b.drain(c)
 	expect(t, sent, "trace:0<1-8h trace:8<9-16h trace:16<17-20h")
 	for _, s := range sent {
@@ -354,7 +354,7 @@ func TestAnEvictedRangeLeavesNoGap(t *testing.T) {
 	}
 	b.lanes[event.LaneTrace] = b.lanes[event.LaneTrace][6:]
 	c := NewCore(Settings{}, epoch(), map[event.Lane]Resume{event.LaneTrace: {Receipt: 2}})
-	c.LinkUp()
+	c.LinkUp(now(0))
 	expect(t, b.drain(c), "trace:2<7-10h")
 }
 
@@ -365,7 +365,7 @@ func TestAStaleAnswerIsDropped(t *testing.T) {
 		b.add(event.LaneMain, "m")
 	}
 	c := NewCore(Settings{}, epoch(), nil)
-	c.LinkUp()
+	c.LinkUp(now(0))
 	b.drain(c)
 	b.add(event.LaneMain, "m")
 	c.Woken()
@@ -376,8 +376,8 @@ func TestAStaleAnswerIsDropped(t *testing.T) {
 	if !ok || after != 3 {
 		t.Fatalf("wants after %d", after)
 	}
-	c.LinkDown()
-	c.LinkUp()
+	c.LinkDown(now(0))
+	c.LinkUp(now(0))
 	c.Offer(lane, after, items(b.read(lane, after, n)), n)
 	expect(t, b.drain(c), "main:0<1-4h")
 	if _, _, _, ok := c.Want(); ok {
@@ -400,7 +400,7 @@ func BenchmarkCore(b *testing.B) {
 	all := items(bk.lanes[event.LaneMain])
 	for b.Loop() {
 		c := NewCore(Settings{Ahead: 1 << 20}, epoch(), nil)
-		c.LinkUp()
+		c.LinkUp(now(0))
 		for n := 0; n < len(all); {
 			for lane, after, most, ok := c.Want(); ok; lane, after, most, ok = c.Want() {
 				if lane != event.LaneMain {
@@ -409,7 +409,7 @@ func BenchmarkCore(b *testing.B) {
 				}
 				c.Offer(lane, after, all[after:min(len(all), int(after)+most)], most)
 			}
-			s, ok := c.Next()
+			s, ok := c.Next(now(0))
 			if !ok {
 				b.Fatal("stuck")
 			}

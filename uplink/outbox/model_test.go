@@ -50,9 +50,9 @@ func (m *model) restart() {
 func (m *model) link(up bool) {
 	m.up, m.air, m.unacked = up, nil, nil
 	if up {
-		m.core.LinkUp()
+		m.core.LinkUp(m.clock)
 	} else {
-		m.core.LinkDown()
+		m.core.LinkDown(m.clock)
 	}
 }
 

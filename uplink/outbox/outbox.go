@@ -106,8 +106,8 @@ func New(o Options) (*Outbox, error) {
 // Run drains the log over one link until ctx ends, which it answers with nil. An error means that the link should be
 // dropped and another one tried. Only one Run may be under way.
 func (b *Outbox) Run(ctx context.Context, p Publisher) error {
-	b.change((*Core).LinkUp)
-	defer b.change((*Core).LinkDown)
+	b.change(func(c *Core) { c.LinkUp(b.o.Now()) })
+	defer b.change(func(c *Core) { c.LinkDown(b.o.Now()) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.send(ctx, p) })
 	g.Go(func() error { return b.saveCursors(ctx) })
@@ -209,7 +209,7 @@ func (b *Outbox) step(ctx context.Context, p Publisher) (busy bool, err error) {
 		return true, nil
 	}
 	b.mu.Lock()
-	s, ok := b.core.Next()
+	s, ok := b.core.Next(b.o.Now())
 	b.mu.Unlock()
 	if !ok {
 		return false, nil
