@@ -58,6 +58,7 @@ func (s *Session) security() (*tls.Config, error) {
 type dialer struct {
 	tls   *tls.Config
 	write time.Duration
+	meter *meter
 
 	mu   sync.Mutex // guards the field below
 	stop func() bool
@@ -65,10 +66,11 @@ type dialer struct {
 
 func (d *dialer) dial(ctx context.Context, host string) (net.Conn, error) {
 	var plain net.Dialer
-	c, err := plain.DialContext(ctx, "tcp", host)
+	socket, err := plain.DialContext(ctx, "tcp", host)
 	if err != nil {
 		return nil, err
 	}
+	var c net.Conn = metered{socket, d.meter}
 	if d.tls != nil {
 		secure := tls.Client(c, d.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"watchpost/uplink/topic"
 )
 
 // Fault says why a link is down, as far as it can be told. The list is append-only: its words stand in events.
@@ -31,6 +33,7 @@ const (
 	FaultOversized           // the broker sent more than we read
 	FaultOwn                 // the trouble is on this side, such as an unreadable log
 	FaultLost                // the connection ended; nothing more is known
+	FaultTooLarge            // it ends again and again when a message is larger than any that the broker took
 )
 
 // String is the fault's word in events and logs.
@@ -39,7 +42,7 @@ func (f Fault) String() string {
 		FaultNone: "none", FaultAway: "broker_away", FaultName: "name_unknown", FaultSilent: "broker_silent",
 		FaultUntrusted: "broker_untrusted", FaultMismatch: "name_mismatch", FaultRefused: "certificate_refused",
 		FaultNotAuthorised: "not_authorised", FaultFiles: "files", FaultOversized: "oversized", FaultOwn: "own",
-		FaultLost: "lost",
+		FaultLost: "lost", FaultTooLarge: "too_large",
 	}
 	if int(f) < len(words) {
 		return words[f]
@@ -74,6 +77,15 @@ func Classify(err error) Fault {
 		}
 	}
 	return FaultLost
+}
+
+// refusal says whether waiting alone will hardly mend the fault: somebody has to change a file or a permission first.
+func (f Fault) refusal() bool {
+	switch f {
+	case FaultUntrusted, FaultMismatch, FaultRefused, FaultNotAuthorised, FaultFiles, FaultOversized, FaultOwn, FaultTooLarge:
+		return true
+	}
+	return false
 }
 
 func classifyTLS(err error) Fault {
@@ -153,6 +165,8 @@ func explain(f Fault, err error, o *Options) error {
 		remedy = "check that " + o.Files.Cert + " names station " + o.Address.Station + " and that the broker's permissions let it use " + o.Address.Cmd()
 	case FaultFiles:
 		remedy = "check ca, cert and key of this centre in the configuration"
+	case FaultTooLarge:
+		remedy = fmt.Sprintf("check the largest packet that the broker at %s takes, %d bytes and more are needed, and the line to it", o.Broker, topic.MaxPayload+1024)
 	case FaultOversized:
 		remedy = "check what publishes on " + o.Address.Cmd()
 	default:

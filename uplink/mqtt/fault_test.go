@@ -229,6 +229,68 @@ func TestASilentBrokerHoldsUpNoStop(t *testing.T) {
 	}
 }
 
+// picky answers like greet, and then acknowledges what is at most limit bytes and hangs up on the rest.
+func picky(c net.Conn, limit int) {
+	greet(c, 0, 1)
+	for {
+		p, err := packets.ReadPacket(c)
+		if err != nil {
+			return
+		}
+		if p, ok := p.(*packets.PublishPacket); ok {
+			ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+			if ack.MessageID = p.MessageID; len(p.Payload) > limit || ack.Write(c) != nil {
+				return
+			}
+		}
+	}
+}
+
+// A broker that hangs up on large messages has no word for it: at the third time in a row it is told from a bad line.
+func TestABrokerThatTakesNoLargeMessages(t *testing.T) {
+	const limit = 20 << 10
+	serve := func(n *int, sizes ...int) func(context.Context, *Link) error {
+		return func(ctx context.Context, l *Link) error {
+			size := sizes[min(*n, len(sizes)-1)]
+			*n++
+			for _, b := range []int{100, size} {
+				if err := l.Publish(ctx, "wp/v1/x", make([]byte, b), nil); err != nil {
+					return err
+				}
+			}
+			<-ctx.Done()
+			return nil
+		}
+	}
+	for _, test := range []struct {
+		name  string
+		limit int
+		sizes []int
+		want  string
+	}{
+		{"too large for it", limit, []int{limit + 1}, "up lost up lost up too_large"},
+		{"a smaller one among them", limit, []int{limit + 1, limit + 1, 1000, limit + 1}, "up lost up lost up"},
+		{"a bad line", 99, []int{1000}, "up lost up lost up lost up lost"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := options(stationID, "", Files{})
+			o.Broker = "tcp://" + host(t, func(c net.Conn) { picky(c, test.limit) })
+			var links int
+			o.Serve = serve(&links, test.sizes...)
+			r, stop := run(t, o)
+			want := strings.Fields(test.want)
+			eventually(t, "the changes", func() bool { return len(r.faults()) >= len(want) })
+			stop()
+			if got := r.faults()[:len(want)]; !slices.Equal(got, want) {
+				t.Errorf("changes %v, want %v", got, want)
+			}
+			if test.name == "too large for it" && !strings.Contains(r.lastError(), "largest packet") {
+				t.Errorf("no remedy: %s", r.lastError())
+			}
+		})
+	}
+}
+
 // Commands that nobody takes are dropped beyond the queue, and told.
 func TestCommandsAreBounded(t *testing.T) {
 	o := options(stationID, "127.0.0.1:1", Files{CA: "a", Cert: "b", Key: "c"})
@@ -285,7 +347,7 @@ func TestNewRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := s.o; o.KeepAlive != 10*time.Second || o.WriteTimeout != 5*time.Second || o.BackoffMax != time.Minute || o.CommandQueue != 64 {
+	if o := s.o; o.KeepAlive != 10*time.Second || o.WriteTimeout != 5*time.Second || o.BackoffMax != 20*time.Second || o.BackoffRefused != time.Minute || o.CommandQueue != 64 {
 		t.Fatalf("defaults %+v", o)
 	}
 	s.o.Command(t.Context(), nil)
@@ -300,42 +362,6 @@ func TestNewRefuses(t *testing.T) {
 			t.Fatalf("serving nothing: %v", err)
 		}
 	})
-}
-
-// Full jitter: waits spread over the whole of a bound that doubles up to the largest; two stations do not wait alike.
-func TestBackoff(t *testing.T) {
-	waits := func(id string) (list []time.Duration) {
-		o := Options{Centre: "changshan", Address: station(id), BackoffMin: time.Second, BackoffMax: time.Minute}
-		b := newBackoff(o)
-		for range 1000 {
-			list = append(list, b.next(0))
-		}
-		return list
-	}
-	a, b := waits("cs-1"), waits("cs-2")
-	if slices.Equal(a, b) || !slices.Equal(a, waits("cs-1")) {
-		t.Fatal("the waits are not the station's own")
-	}
-	bound := time.Second
-	sum := time.Duration(0)
-	for i, w := range a {
-		if w < 0 || w > bound {
-			t.Fatalf("wait %d is %s, at most %s", i, w, bound)
-		}
-		bound = min(time.Minute, 2*bound)
-		sum += w
-	}
-	if mean := sum / 1000; mean < 25*time.Second || mean > 35*time.Second {
-		t.Fatalf("the mean wait is %s, want about half a minute", mean)
-	}
-	o := Options{Centre: "c", Address: station("cs-1"), BackoffMin: time.Second, BackoffMax: time.Minute}
-	back := newBackoff(o)
-	for range 10 {
-		back.next(time.Second)
-	}
-	if w := back.next(2 * time.Minute); w > time.Second {
-		t.Fatalf("after a link that lived, the wait is %s", w)
-	}
 }
 
 // stream is the bytes of some packets.

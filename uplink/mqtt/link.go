@@ -21,7 +21,10 @@ type Link struct {
 	client paho.Client
 	lost   chan error // the connection ended
 	ack    time.Duration
-	flight chan message
+	flight chan *message
+	head   *message // the one that settle waits for, or waited for last
+	meter  *meter
+	sizes  *sizes
 }
 
 // message is one that waits for its PUBACK.
@@ -29,6 +32,8 @@ type message struct {
 	token paho.Token
 	topic string
 	acked func()
+	size  int // of the payload, in bytes
+	sent  time.Time
 }
 
 // Publish hands a message to the broker at QoS 1 and does not wait for its PUBACK; acked, if not nil, is called once if
@@ -42,7 +47,8 @@ func (l *Link) publish(ctx context.Context, topicName string, payload []byte, re
 	if len(payload) > topic.MaxPayload {
 		return fmt.Errorf("publishing %d bytes on %s: at most %d", len(payload), topicName, topic.MaxPayload)
 	}
-	m := message{token: l.client.Publish(topicName, 1, retained, payload), topic: topicName, acked: acked}
+	m := &message{topic: topicName, acked: acked, size: len(payload), sent: time.Now()}
+	m.token = l.client.Publish(topicName, 1, retained, payload)
 	select {
 	case <-m.token.Done(): // an error that came before anything was sent
 		if err := m.token.Error(); err != nil {
@@ -72,7 +78,12 @@ func verdict(ctx context.Context, err error) error {
 
 // say publishes a retained message and waits for its PUBACK.
 func (l *Link) say(ctx context.Context, topicName string, payload []byte) error {
-	return await(ctx, l.client.Publish(topicName, 1, true, payload))
+	sent := time.Now()
+	if err := await(ctx, l.client.Publish(topicName, 1, true, payload)); err != nil {
+		return err
+	}
+	l.meter.rtt(time.Since(sent))
+	return nil
 }
 
 // pump waits for the oldest message's PUBACK, again and again, until ctx ends or the link does.
@@ -91,7 +102,8 @@ func (l *Link) pump(ctx context.Context) error {
 	}
 }
 
-func (l *Link) settle(ctx context.Context, m message) error {
+func (l *Link) settle(ctx context.Context, m *message) error {
+	l.head = m
 	timer := time.NewTimer(l.ack)
 	defer timer.Stop()
 	select {
@@ -111,10 +123,29 @@ func (l *Link) settle(ctx context.Context, m message) error {
 		}
 		return fmt.Errorf("publishing on %s: %w", m.topic, err)
 	}
+	l.head = nil
+	l.meter.rtt(time.Since(m.sent))
+	l.sizes.acked(m.size)
 	if m.acked != nil {
 		m.acked()
 	}
 	return nil
+}
+
+// largest is the largest message that the link ended without a PUBACK for, in bytes. The pump must have ended.
+func (l *Link) largest() int {
+	n := 0
+	if l.head != nil {
+		n = l.head.size
+	}
+	for {
+		select {
+		case m := <-l.flight:
+			n = max(n, m.size)
+		default:
+			return n
+		}
+	}
 }
 
 // await waits for a token, at most as long as ctx.
@@ -135,8 +166,8 @@ func (s *Session) connect(ctx context.Context) (*Link, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.o.ConnectTimeout, errConnectTimeout)
 	defer cancel()
-	l := &Link{lost: make(chan error, 1), ack: s.o.AckTimeout, flight: make(chan message, maxUnderWay)}
-	d := dialer{tls: security, write: s.o.WriteTimeout}
+	l := &Link{lost: make(chan error, 1), ack: s.o.AckTimeout, flight: make(chan *message, maxUnderWay), meter: &s.meter, sizes: &s.sizes}
+	d := dialer{tls: security, write: s.o.WriteTimeout, meter: &s.meter}
 	l.client = paho.NewClient(s.clientOptions(ctx, l, &d))
 	if err := s.open(ctx, l, &d); err != nil {
 		l.client.Disconnect(0)

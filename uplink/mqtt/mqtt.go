@@ -56,6 +56,8 @@ type Session struct {
 	log      *slog.Logger
 	announce chan struct{}
 	commands chan []byte
+	meter    meter
+	sizes    sizes
 
 	mu      sync.Mutex // guards the fields below
 	link    *Link      // nil while down
@@ -113,6 +115,9 @@ func (s *Session) Reply(ctx context.Context, r topic.Reply) error {
 	return link.Publish(ctx, s.o.Address.Reply(r.ID), payload, nil)
 }
 
+// Quality says how the line has done. It is cheap enough for every heartbeat.
+func (s *Session) Quality() Quality { return s.meter.quality(time.Now()) }
+
 // obey hands the queued commands over, one at a time.
 func (s *Session) obey(ctx context.Context) {
 	for {
@@ -131,19 +136,21 @@ func (s *Session) keep(ctx context.Context) {
 	b := newBackoff(s.o)
 	for ctx.Err() == nil {
 		var up time.Time
-		err := s.once(ctx, func() { up = time.Now(); t.up() })
+		err := s.once(ctx, func() { up = time.Now(); s.meter.linkUp(up); t.up() })
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
 			err = errors.New("the link ended without a reason")
 		}
-		t.down(err)
+		fault := Classify(err)
+		s.meter.linkDown(fault)
+		t.down(fault, err)
 		lived := time.Duration(0)
 		if !up.IsZero() {
 			lived = time.Since(up)
 		}
-		wait := time.NewTimer(b.next(lived))
+		wait := time.NewTimer(b.next(lived, fault))
 		select {
 		case <-ctx.Done():
 		case <-wait.C:
@@ -171,6 +178,9 @@ func (s *Session) once(ctx context.Context, up func()) error {
 		return nil
 	}
 	l.client.Disconnect(0)
+	if n := l.largest(); Classify(err) == FaultLost && s.sizes.lost(n) {
+		err = &linkError{fault: FaultTooLarge, err: fmt.Errorf("with a message of %d bytes under way, larger than any that the broker took: %w", n, err)}
+	}
 	return err
 }
 
@@ -264,26 +274,36 @@ func (s *Session) enqueue(payload []byte) {
 	}
 }
 
-// backoff is how long to wait before the next attempt: full jitter under a bound that doubles.
+// backoff is how long to wait before the next attempt: full jitter under a bound that doubles. The bound's end depends on
+// the fault: a broker that nobody answers for comes back by itself, and then all of its stations are to be back within
+// BackoffMax and one attempt; a refusal waits for a person.
 type backoff struct {
-	min, max, bound time.Duration
-	random          *rand.Rand
+	min, away, refused time.Duration
+	bound              time.Duration // of the last wait; 0 = there was none
+	random             *rand.Rand
 }
 
 func newBackoff(o Options) *backoff {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(o.Address.Station + "\x00" + o.Centre)) // a hash never fails
-	return &backoff{min: o.BackoffMin, max: o.BackoffMax, bound: o.BackoffMin, random: rand.New(rand.NewPCG(h.Sum64(), 1))}
+	return &backoff{
+		min: o.BackoffMin, away: o.BackoffMax, refused: o.BackoffRefused,
+		random: rand.New(rand.NewPCG(h.Sum64(), 1)),
+	}
 }
 
-// next is the wait after a link that lived so long; one that outlived the bound starts afresh.
-func (b *backoff) next(lived time.Duration) time.Duration {
-	if lived > b.bound {
-		b.bound = b.min
+// next is the wait after a link that lived so long and ended with f; one that outlived the bound starts afresh.
+func (b *backoff) next(lived time.Duration, f Fault) time.Duration {
+	most := b.away
+	if f.refusal() {
+		most = b.refused
 	}
-	wait := time.Duration(b.random.Int64N(int64(b.bound) + 1))
-	b.bound = min(b.max, 2*b.bound)
-	return wait
+	if b.bound == 0 || lived > b.bound {
+		b.bound = b.min
+	} else {
+		b.bound = min(most, 2*b.bound)
+	}
+	return time.Duration(b.random.Int64N(int64(b.bound) + 1))
 }
 
 // teller says each change once, and a fault that lasts once per interval.
@@ -303,8 +323,7 @@ func (t *teller) up() {
 	t.o.Changed(Change{Up: true, After: after})
 }
 
-func (t *teller) down(err error) {
-	fault := Classify(err)
+func (t *teller) down(fault Fault, err error) {
 	if t.known && fault == t.fault {
 		if t.repeats++; time.Since(t.told) >= t.o.Repeat {
 			t.log.Warn("link still down", logFault, fault, logError, err, logRepeats, t.repeats, logAfter, time.Since(t.since))

@@ -47,7 +47,8 @@ type Options struct {
 	AckTimeout     time.Duration // default 10 s: the oldest message's PUBACK, once it is the oldest
 	Heartbeat      time.Duration // default 30 s: the retained state again
 	BackoffMin     time.Duration // default 1 s
-	BackoffMax     time.Duration // default 60 s
+	BackoffMax     time.Duration // default 20 s: while nobody answers, so that a broker that comes back has its stations soon
+	BackoffRefused time.Duration // default 60 s, at least BackoffMax: while the broker, or a file of ours, says no
 	Repeat         time.Duration // default 10 min: how often a lasting fault is told again
 	CommandQueue   int           // default 64 messages
 }
@@ -59,7 +60,7 @@ func (o *Options) setDefaults() {
 	}{
 		{&o.KeepAlive, 10 * time.Second}, {&o.ConnectTimeout, 10 * time.Second}, {&o.WriteTimeout, 5 * time.Second},
 		{&o.AckTimeout, 10 * time.Second}, {&o.Heartbeat, 30 * time.Second}, {&o.BackoffMin, time.Second},
-		{&o.BackoffMax, time.Minute}, {&o.Repeat, 10 * time.Minute},
+		{&o.BackoffMax, 20 * time.Second}, {&o.BackoffRefused, time.Minute}, {&o.Repeat, 10 * time.Minute},
 	}
 	for _, d := range durations {
 		if *d.field <= 0 {
@@ -67,6 +68,7 @@ func (o *Options) setDefaults() {
 		}
 	}
 	o.BackoffMax = max(o.BackoffMin, o.BackoffMax)
+	o.BackoffRefused = max(o.BackoffMax, o.BackoffRefused)
 	if o.CommandQueue <= 0 {
 		o.CommandQueue = 64
 	}

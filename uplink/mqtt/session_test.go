@@ -88,7 +88,7 @@ func options(id, address string, files Files) Options {
 	return Options{
 		Centre: "changshan", Broker: "tls://" + address, Address: station(id), Files: files,
 		KeepAlive: time.Second, ConnectTimeout: 3 * time.Second, AckTimeout: time.Second, Heartbeat: time.Hour,
-		BackoffMin: 10 * time.Millisecond, BackoffMax: 50 * time.Millisecond,
+		BackoffMin: 10 * time.Millisecond, BackoffMax: 50 * time.Millisecond, BackoffRefused: 50 * time.Millisecond,
 	}
 }
 
@@ -264,6 +264,13 @@ func testWill(t *testing.T, b broker, ca *authority) {
 	eventually(t, "up again", func() bool { return slices.Equal(r.faults(), []string{"up", "lost", "up"}) })
 	r.session.Announce()
 	eventually(t, "announced", func() bool { return strings.HasSuffix(centre.online(t, stationID), "+-++") })
+	q := r.session.Quality()
+	if q.Connects != 2 || len(q.Faults) != 1 || q.Faults[FaultLost] != 1 || q.Up <= 0 || q.RTTMedian <= 0 || q.RTTMedian > q.RTTWorst {
+		t.Errorf("quality %+v", q)
+	}
+	if q.BytesOut < 2000 || q.BytesIn < 1000 { // two handshakes with certificates
+		t.Errorf("%d bytes out, %d in", q.BytesOut, q.BytesIn)
+	}
 }
 
 func testCommand(t *testing.T, b broker, ca *authority) {
