@@ -25,6 +25,7 @@ type Config struct {
 	Centres  []Centre `yaml:"centres"`
 	Access   []Rule   `yaml:"access"`
 	Viewings Viewings `yaml:"viewings"`
+	Test     Test     `yaml:"test"`
 }
 
 // Station says which station this is.
@@ -36,7 +37,17 @@ type Station struct {
 
 // Log sets up the event log.
 type Log struct {
-	Reserve Size `yaml:"reserve"` // default 64 MiB
+	Reserve Size   `yaml:"reserve"` // default 64 MiB
+	Keep    Keep   `yaml:"keep"`
+	KeyFile string `yaml:"key_file"`
+	Key     []byte `yaml:"-"` // 32 bytes from KeyFile; nil = the log is not encrypted
+}
+
+// Keep bounds what each lane may hold on disk, in bytes of its events; the oldest go first. Alarms have no bound.
+type Keep struct {
+	Main  Size `yaml:"main"`  // default 256 MiB
+	Read  Size `yaml:"read"`  // default 512 MiB
+	Trace Size `yaml:"trace"` // default 64 MiB
 }
 
 // Board is a box with input lines.
@@ -46,10 +57,14 @@ type Board struct {
 	Socket  string `yaml:"socket"`
 }
 
+// KindTest is the kind of the zone that the daily test alarm comes in by.
+const KindTest = "test"
+
 // ZoneKinds are what a zone may be for, and the SIA code (DC-03) of its alarm.
 func ZoneKinds() map[string]string {
 	return map[string]string{
 		"intrusion": "BA", "panic": "PA", "hold-up": "HA", "tamper": "TA", "fire": "FA", "gas": "GA", "medical": "MA",
+		KindTest: "RP",
 	}
 }
 
@@ -106,6 +121,10 @@ type Centre struct {
 	CommandKey  Key      `yaml:"command_key"`
 	Lanes       []string `yaml:"lanes"`
 	Window      int      `yaml:"window"`
+
+	BacklogRate Size          `yaml:"backlog_rate"` // a second; 0 = as fast as the line takes it
+	Carrier     string        `yaml:"carrier"`      // whose network carries the uplink; "" = not told
+	Heartbeat   time.Duration `yaml:"heartbeat"`    // default 30 s
 }
 
 // Rule allows an action; what no rule allows is denied.
@@ -123,4 +142,12 @@ type Viewings struct {
 	MaxDuration time.Duration `yaml:"max_duration"`
 	Port        int           `yaml:"port"` // UDP; 0 = a free one for each viewing
 	Loopback    bool          `yaml:"loopback"`
+}
+
+// Test sets up the daily test alarm; without a Zone there is none.
+type Test struct {
+	At     string        `yaml:"at"`     // HH:MM local time, default 04:00
+	Output string        `yaml:"output"` // an output line of the zone's board, wired to the zone's line
+	Zone   string        `yaml:"zone"`   // id of the zone of KindTest
+	Within time.Duration `yaml:"within"` // how soon the zone has to be active, default 5 s
 }

@@ -24,6 +24,10 @@ func TestReferenceParses(t *testing.T) {
 	if c.Panels.Accounts[1].Supervision != 90*time.Second || c.Log.Reserve != 64<<20 || len(c.Centres[0].CommandKey) != 32 {
 		t.Errorf("values not read: %+v", c)
 	}
+	if c.Log.Keep != (Keep{256 << 20, 512 << 20, 64 << 20}) || c.Log.Key != nil || c.Centres[0].Heartbeat != 30*time.Second ||
+		c.Centres[0].Carrier != "移动4G" || c.Centres[0].BacklogRate != 0 || c.Test.Zone != "test-loop" {
+		t.Errorf("values not read: %+v", c)
+	}
 	if got := c.Zones[0].Camera + c.Panels.Accounts[0].Camera; got != "gategate" {
 		t.Errorf("cameras = %q", got)
 	}
@@ -62,7 +66,7 @@ func TestEachMistakeIsExplained(t *testing.T) {
 		{"bad account", `id: "1409"`, `id: "14x9"`, "panels.accounts[0].id", "hex digits"},
 		{"two zones on a line", "line: panic", "line: door", "zones[1].line", "feeds two zones"},
 		{"list expected", "lanes: [alarm, main, read, trace]", "lanes: alarm", "centres[0].lanes", "want a list"},
-		{"mapping expected", "log:\n  reserve: 64MiB", "log: 64MiB", "log", "want keys and values"},
+		{"mapping expected", "  keep: {main: 256MiB, read: 512MiB, trace: 64MiB}", "  keep: 64MiB", "log.keep", "want keys and values"},
 		{"line that no box has", "line: panic", "line: Panic 1", "zones[1].line", "1 to 32 of a-z, 0-9, hyphen"},
 		{"blank in the URL", "/Streaming/Channels/101", "/Streaming Channels", "cameras[0].url", "want rtsp://HOST:PORT/PATH"},
 		{"camera without a host", "rtsp://192.0.2.10:554", "rtsp://:554", "cameras[0].url", "want rtsp://HOST:PORT/PATH"},
@@ -71,6 +75,22 @@ func TestEachMistakeIsExplained(t *testing.T) {
 		{"hours that are none", "# hours: 00:00-24:00", "hours: 8-17", "access[0].hours", "HH:MM-HH:MM"},
 		{"no viewings", "max: 8 ", "max: 0 ", "viewings.max", "leave access out"},
 		{"too many viewings", "max: 8 ", "max: 257 ", "viewings.max", "outside 1 to 256"},
+		{"lane kept too small", "main: 256MiB", "main: 512KiB", "log.keep.main", "at least 1MiB"},
+		{"lane that has no bound", "main: 256MiB", "alarm: 256MiB", "log.keep.alarm", "unknown key"},
+		{"key where a file belongs", "# key_file: log.key", "Key: abc", "log.Key", "known here: reserve, keep, key_file"},
+		{"field that is no key", "# key_file: log.key", "\"-\": abc", "log.\"-\"", "unknown key"},
+		{"backlog too fast", "# backlog_rate: 64KiB", "backlog_rate: 2GiB", "centres[0].backlog_rate", "outside 1KiB to 1GiB"},
+		{"carrier of two lines", "carrier: 移动4G ", `carrier: "a\nb" `, "centres[0].carrier", "on one line"},
+		{"carrier too long", "carrier: 移动4G ", "carrier: " + strings.Repeat("x", 65) + " ", "centres[0].carrier", "at most 64 bytes"},
+		{"heart too slow", "heartbeat: 30s", "heartbeat: 11m", "centres[0].heartbeat", "outside 5s to 10m0s"},
+		{"heart too fast", "heartbeat: 30s", "heartbeat: 1s", "centres[0].heartbeat", "outside 5s to 10m0s"},
+		{"test at no time", `at: "04:00"`, `at: "24:00"`, "test.at", "want HH:MM"},
+		{"test of another zone", "zone: test-loop", "zone: panic-button", "test.zone", "known here: test-loop"},
+		{"test without an output", "output: test-out", `output: ""`, "test.output", "output line of board main"},
+		{"test by a line that feels", "output: test-out", "output: panic", "test.output", "feeds zone panic-button"},
+		{"test by its own line", "output: test-out", "output: test-loop", "test.output", "feeds zone test-loop"},
+		{"test too patient", "within: 5s", "within: 2m", "test.within", "outside 100ms to 1m0s"},
+		{"test that is no alarm", "kind: test ", "severity: notice\n    kind: test ", "zones[2].severity", "leave severity out"},
 		{"bad listen", "listen: 127.0.0.1:5093", "listen: 5093", "panels.listen", "HOST:PORT"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -87,6 +107,76 @@ func TestEachMistakeIsExplained(t *testing.T) {
 				t.Errorf("line %d, want %d", p.List[0].Line, line)
 			}
 		})
+	}
+}
+
+func TestTheDailyTestNeedsBothEnds(t *testing.T) {
+	begin, end := strings.Index(Reference, "# Once a day"), strings.Index(Reference, "# The receiver for")
+	for says, text := range map[string]string{
+		"zones[2].kind: nothing tests by it: add test: {zone: test-loop": Reference[:begin] + Reference[end:],
+		"test: there is no zone for it: give a zone kind: test":          strings.Replace(Reference, "kind: test ", "kind: panic ", 1),
+		"zones[2].kind: zone panic-button is for the daily test already": strings.Replace(Reference, "kind: panic", "kind: test", 1),
+	} {
+		_, err := Parse("s.yaml", []byte(text))
+		if p, ok := errors.AsType[*Problems](err); !ok || len(p.List) != 1 || p.List[0].Line == 0 || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %s", err, says)
+		}
+	}
+	text := strings.NewReplacer(`  at: "04:00"`, "  #", "  within: 5s", "  #").Replace(Reference)
+	c, err := Parse("s.yaml", []byte(text))
+	if err != nil || c.Test != (Test{At: "04:00", Output: "test-out", Zone: "test-loop", Within: 5 * time.Second}) {
+		t.Errorf("defaults of the test: %+v, %v", c, err)
+	}
+	if ZoneKinds()[KindTest] != "RP" {
+		t.Error("the automatic test is RP in DC-03")
+	}
+}
+
+func TestLoadReadsTheLogsKey(t *testing.T) {
+	dir := t.TempDir()
+	text, _ := edit(t, "# key_file: log.key", "key_file: log.key")
+	write := func(name, content string, mode os.FileMode) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600), os.Chmod(filepath.Join(dir, name), mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("station.yaml", text, 0o600)
+	write("camera.password", "x", 0o600)
+	raw := strings.Repeat("\x00\xff", 16)
+	for _, test := range []struct {
+		name, content string
+		mode          os.FileMode
+		says          string // "" = taken
+	}{
+		{"raw", raw, 0o600, ""},
+		{"hex", strings.Repeat("00ff", 16) + "\n", 0o400, ""},
+		{"others may read it", raw, 0o640, "chmod 600"},
+		{"too short", raw[:16], 0o600, "want 32 bytes or 64 hex digits"},
+		{"too long", strings.Repeat("00", 600), 0o600, "want 32 bytes or 64 hex digits"},
+		{"no hex", strings.Repeat("0g", 32), 0o600, "openssl rand"},
+		{"empty", "", 0o600, "openssl rand"},
+	} {
+		write("log.key", test.content, test.mode)
+		c, err := Load(filepath.Join(dir, "station.yaml"))
+		switch {
+		case test.says == "" && (err != nil || string(c.Log.Key) != raw):
+			t.Errorf("%s: %v", test.name, err)
+		case test.says != "" && (err == nil || !strings.Contains(err.Error(), "log.key_file: ") || !strings.Contains(err.Error(), test.says)):
+			t.Errorf("%s: %v, want %q", test.name, err, test.says)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "log.key")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(filepath.Join(dir, "station.yaml")); err == nil || !strings.Contains(err.Error(), "put the log's own key back") {
+		t.Errorf("missing key: %v", err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "log.key"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(filepath.Join(dir, "station.yaml")); err == nil {
+		t.Error("a folder was taken for a key")
 	}
 }
 

@@ -170,9 +170,12 @@ func (s *sheet) walkMapping(n ast.Node, t reflect.Type, key string) {
 	}
 }
 
+// notWritten is the tag of fields that no file may set.
+const notWritten = "-"
+
 func fieldByKey(t reflect.Type, key string) (reflect.StructField, bool) {
 	for f := range t.Fields() {
-		if f.Tag.Get("yaml") == key {
+		if key != notWritten && f.Tag.Get("yaml") == key {
 			return f, true
 		}
 	}
@@ -182,7 +185,9 @@ func fieldByKey(t reflect.Type, key string) (reflect.StructField, bool) {
 func fieldNames(t reflect.Type) []string {
 	var names []string
 	for f := range t.Fields() {
-		names = append(names, f.Tag.Get("yaml"))
+		if name := f.Tag.Get("yaml"); name != notWritten {
+			names = append(names, name)
+		}
 	}
 	return names
 }

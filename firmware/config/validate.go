@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"watchpost/firmware/status"
 )
@@ -20,7 +21,7 @@ import (
 func defaults() *Config {
 	return &Config{
 		Data:     "data",
-		Log:      Log{Reserve: 64 << 20},
+		Log:      Log{Reserve: 64 << 20, Keep: Keep{Main: 256 << 20, Read: 512 << 20, Trace: 64 << 20}},
 		Viewings: Viewings{Max: 8, MaxDuration: 30 * time.Minute},
 	}
 }
@@ -41,9 +42,14 @@ func (c *Config) fill() {
 	}
 	for i := range c.Centres {
 		c.Centres[i].Window = cmp.Or(c.Centres[i].Window, 64)
+		c.Centres[i].Heartbeat = cmp.Or(c.Centres[i].Heartbeat, 30*time.Second)
 		if len(c.Centres[i].Lanes) == 0 {
 			c.Centres[i].Lanes = []string{"alarm", "main", "read", "trace"}
 		}
+	}
+	if c.Test != (Test{}) {
+		c.Test.At = cmp.Or(c.Test.At, "04:00")
+		c.Test.Within = cmp.Or(c.Test.Within, 5*time.Second)
 	}
 	for i := range c.Panels.Accounts {
 		c.Panels.Accounts[i].ID = strings.ToUpper(c.Panels.Accounts[i].ID)
@@ -104,11 +110,10 @@ func (s *sheet) hostPort(key, v string) {
 func (c *Config) validate(s *sheet) {
 	s.id("station.id", c.Station.ID, nil)
 	s.id("station.jurisdiction", c.Station.Jurisdiction, nil)
-	if c.Log.Reserve < 16<<20 {
-		s.add("log.reserve", "%d bytes are too few for the log to open on a full disk: at least 16MiB", c.Log.Reserve)
-	}
+	c.validateLog(s)
 	cameras := c.validateCameras(s)
 	c.validateZones(s, cameras)
+	c.validateTest(s)
 	c.validatePanels(s, cameras)
 	centres := c.validateCentres(s)
 	c.validateAccess(s, centres, cameras)
@@ -118,6 +123,20 @@ func (c *Config) validate(s *sheet) {
 	s.between("viewings.max_duration", c.Viewings.MaxDuration, time.Minute, 24*time.Hour)
 	if c.Viewings.Port < 0 || c.Viewings.Port > 65535 {
 		s.add("viewings.port", "%d is outside 0 to 65535", c.Viewings.Port)
+	}
+}
+
+func (c *Config) validateLog(s *sheet) {
+	if c.Log.Reserve < 16<<20 {
+		s.add("log.reserve", "%d bytes are too few for the log to open on a full disk: at least 16MiB", c.Log.Reserve)
+	}
+	for _, lane := range []struct {
+		name string
+		keep Size
+	}{{"main", c.Log.Keep.Main}, {"read", c.Log.Keep.Read}, {"trace", c.Log.Keep.Trace}} {
+		if lane.keep < 1<<20 {
+			s.add("log.keep."+lane.name, "%d bytes are too few: at least 1MiB", lane.keep)
+		}
 	}
 }
 
@@ -139,7 +158,7 @@ func (c *Config) validateZones(s *sheet, cameras []string) {
 		switch {
 		case z.Line == "":
 			s.add(key+".line", "missing: the line's name as the board calls it")
-		case !regexp.MustCompile(`^[a-z0-9-]{1,32}$`).MatchString(z.Line):
+		case !validLine(z.Line):
 			s.add(key+".line", "%q: a line's name is 1 to 32 of a-z, 0-9, hyphen", z.Line)
 		}
 		s.word(key+".rest", z.Rest, "closed", "open")
@@ -236,9 +255,68 @@ func (c *Config) validateCentres(s *sheet) []string {
 		if v.Window < 1 || v.Window > 256 {
 			s.add(key+".window", "%d is outside 1 to 256", v.Window)
 		}
+		if v.BacklogRate != 0 && (v.BacklogRate < 1<<10 || v.BacklogRate > 1<<30) {
+			s.add(key+".backlog_rate", "%d bytes a second are outside 1KiB to 1GiB; leave it out for as much as the line takes", v.BacklogRate)
+		}
+		if len(v.Carrier) > maxCarrier || strings.ContainsFunc(v.Carrier, unicode.IsControl) {
+			s.add(key+".carrier", "want the name of the network on one line, at most %d bytes", maxCarrier)
+		}
+		s.between(key+".heartbeat", v.Heartbeat, 5*time.Second, 10*time.Minute)
 	}
 	return ids
 }
+
+// maxCarrier bounds a carrier's name in bytes: it stands in each heartbeat.
+const maxCarrier = 64
+
+// validateTest holds the daily test alarm and its zone to each other. The zones must be valid.
+func (c *Config) validateTest(s *sheet) {
+	at := -1 // the test zone's index
+	var ids []string
+	for i, z := range c.Zones {
+		key := fmt.Sprintf("zones[%d]", i)
+		switch {
+		case z.Kind != KindTest:
+			continue
+		case at >= 0:
+			ids = append(ids, z.ID)
+			s.add(key+".kind", "zone %s is for the daily test already: one is enough", c.Zones[at].ID)
+			continue
+		case z.Severity != "alarm":
+			s.add(key+".severity", "the daily test goes the way of an alarm: leave severity out")
+		}
+		at = i
+		ids = append(ids, z.ID)
+	}
+	switch {
+	case at < 0 && c.Test == (Test{}):
+		return
+	case at < 0:
+		s.add("test", "there is no zone for it: give a zone kind: test, and wire an output of its board to the zone's line")
+		return
+	case c.Test == (Test{}):
+		s.add(fmt.Sprintf("zones[%d].kind", at), "nothing tests by it: add test: {zone: %s, output: LINE}", c.Zones[at].ID)
+		return
+	}
+	zone := c.Zones[at]
+	if !slices.Contains(ids, c.Test.Zone) {
+		s.add("test.zone", "%q is no zone of kind test%s", c.Test.Zone, nearest(c.Test.Zone, ids))
+	}
+	if !regexp.MustCompile(`^([01]\d|2[0-3]):[0-5]\d$`).MatchString(c.Test.At) {
+		s.add("test.at", "%q: want HH:MM, in quotes, such as \"04:00\"", c.Test.At)
+	}
+	s.between("test.within", c.Test.Within, 100*time.Millisecond, time.Minute)
+	if !validLine(c.Test.Output) {
+		s.add("test.output", "%q: want the name of an output line of board %s, 1 to 32 of a-z, 0-9, hyphen", c.Test.Output, zone.Board)
+	}
+	for _, z := range c.Zones {
+		if z.Board == zone.Board && z.Line == c.Test.Output {
+			s.add("test.output", "line %q feeds zone %s: name an output that is wired to line %q", z.Line, z.ID, zone.Line)
+		}
+	}
+}
+
+func validLine(name string) bool { return regexp.MustCompile(`^[a-z0-9-]{1,32}$`).MatchString(name) }
 
 func (c *Config) validateAccess(s *sheet, centres, cameras []string) {
 	for i, r := range c.Access {
@@ -291,6 +369,7 @@ func (c *Config) anchor(dir string) {
 		}
 	}
 	abs(&c.Data)
+	abs(&c.Log.KeyFile)
 	for i := range c.Boards {
 		abs(&c.Boards[i].Socket)
 	}
@@ -306,6 +385,13 @@ func (c *Config) anchor(dir string) {
 
 // readFiles takes in what the configuration keeps in files of its own.
 func (c *Config) readFiles(s *sheet) {
+	if c.Log.KeyFile != "" {
+		key, err := readKey(c.Log.KeyFile)
+		if err != nil {
+			s.add("log.key_file", "%v", err)
+		}
+		c.Log.Key = key
+	}
 	for i := range c.Cameras {
 		v := &c.Cameras[i]
 		if v.PasswordFile == "" {

@@ -3,7 +3,9 @@ package config
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -41,4 +43,33 @@ func (k *Key) UnmarshalText(b []byte) error {
 	}
 	*k = raw
 	return nil
+}
+
+// logKey is the length of the event log's key, in bytes.
+const logKey = 32
+
+// readKey reads the event log's key, which nobody but the file's owner may be able to read.
+func readKey(path string) ([]byte, error) {
+	const remedy = "make one with: (umask 077; openssl rand -hex 32 > %s)"
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: put the log's own key back; for a log that is still to begin, "+remedy, err, path)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s has mode %04o, so that others may read the key: chmod 600 %s", path, mode, path)
+	}
+	if info.Size() > 4*logKey {
+		return nil, fmt.Errorf("%s has %d bytes: want %d bytes or %d hex digits; "+remedy, path, info.Size(), logKey, 2*logKey, path)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) == logKey {
+		return b, nil
+	}
+	if key, err := hex.DecodeString(strings.TrimSpace(string(b))); err == nil && len(key) == logKey {
+		return key, nil
+	}
+	return nil, fmt.Errorf("%s: want %d bytes or %d hex digits; "+remedy, path, logKey, 2*logKey, path)
 }
