@@ -8,7 +8,8 @@ type Kind uint16
 const (
 	// KindLogOpened is the first event of an epoch: reason, prev_epoch, last_alarm … last_trace (0 = unknown or none).
 	KindLogOpened Kind = 1
-	// KindLogEvicted tells a range that was dropped to make room: lane, from, upto, count.
+	// KindLogEvicted tells a range that cannot be had any more: reason (space, damaged, or unsure: numbers left out after a
+	// power cut, in no lane), lane, from, upto, count, unreceipted.
 	KindLogEvicted Kind = 2
 	// KindLogRefused tells, once there is room again, what the full log had to refuse: count, from (ns), reason.
 	KindLogRefused Kind = 3

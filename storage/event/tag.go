@@ -54,6 +54,7 @@ const (
 	TagCarrier       Tag = 47 // text: whose network carries a station's uplink
 	TagStage         Tag = 48 // text: how far the daily test alarm came: line, uplink or screen is where it stopped
 	TagZone          Tag = 49 // text: a zone id, where the event's own Zone is not meant
+	TagUnreceipted   Tag = 50 // uint: how many of count events some centre had given no receipt for
 )
 
 func tagName(t Tag) string {
@@ -69,6 +70,7 @@ func tagName(t Tag) string {
 		TagDuration: "duration", TagExpires: "expires", TagReceiver: "receiver", TagLine: "line", TagExtra: "extra",
 		TagAccountInData: "account_in_data", TagAction: "action", TagEncrypted: "encrypted",
 		TagStation: "station", TagCarrier: "carrier", TagStage: "stage", TagZone: "zone",
+		TagUnreceipted: "unreceipted",
 	}
 	if int(t) < len(names) {
 		return names[t]
