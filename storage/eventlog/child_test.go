@@ -20,6 +20,8 @@ import (
 const (
 	childWork = "EVENTLOG_TEST_CHILD"
 	childDir  = "EVENTLOG_TEST_DIR"
+	// childRunner is the program that runs it where the machine cannot: go test -exec does not pass its own on.
+	childRunner = "WATCHPOST_EXEC"
 )
 
 // runChild does a child's work and reports whether this process is one.
@@ -127,7 +129,8 @@ type child struct {
 
 func startChild(t *testing.T, work, dir string) *child {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	args := append(strings.Fields(os.Getenv(childRunner)), os.Args[0])
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), childWork+"="+work, childDir+"="+dir)
 	cmd.Stderr = testWriter{t}
 	in, err := cmd.StdinPipe()
