@@ -26,7 +26,8 @@ func pureImports() []string {
 		"bytes", "cmp", "container/...", "crypto/aes", "crypto/cipher", "crypto/ed25519", "crypto/hmac", "crypto/sha256", "crypto/subtle",
 		"embed", "encoding/...", "errors", "fmt", "hash/...", "io", "iter", "maps", "math", "math/bits", "path", "regexp",
 		"slices", "sort", "strconv", "strings", "time", "unicode/...", "unsafe",
-		"github.com/pion/rtp", // packets are the currency of media: values that know how to be marshalled
+		"github.com/klauspost/compress/zstd", // bytes to bytes: EncodeAll and DecodeAll
+		"github.com/pion/rtp",                // packets are the currency of media: values that know how to be marshalled
 	}
 }
 

@@ -17,9 +17,11 @@ const MaxFrameEvents = 256
 // Flags of a frame, its second byte.
 const flagHistorical = 1
 
-// packingPlain is the third byte of a frame whose records stand as they are. Other numbers are compressions and their
-// dictionaries, given out once and for ever.
-const packingPlain = 0
+// Packings, a frame's third byte: how its records stand. The numbers are given out once and for ever.
+const (
+	packingPlain = 0 // as they are
+	packingZstd1 = 1 // one zstd frame without its magic number, with dictionary 1
+)
 
 // ErrFrame is wrapped by every error about bytes that are no frame.
 var ErrFrame = errors.New("not a frame of wp/v1")
@@ -38,33 +40,50 @@ type Frame struct {
 // Last is the seq of the frame's last event.
 func (f Frame) Last() uint64 { return f.Events[len(f.Events)-1].Seq }
 
-// AppendFrame appends the wire form of f:
+// AppendFrame appends the wire form of f, with its records as they are; a Packer makes it smaller:
 //
-//	version 1 · flags · packing · epoch 8 bytes · lane · prev uvarint · count uvarint · count × (length uvarint · record)
+//	version 1 · flags · packing · epoch 8 bytes · lane · prev uvarint · count uvarint · records
+//
+// The records are count × (length uvarint · record), packed as the packing says.
 func AppendFrame(dst []byte, f Frame) ([]byte, error) {
+	start := len(dst)
+	dst, err := appendHead(dst, f, packingPlain)
+	if err != nil {
+		return dst, err
+	}
+	if dst, err = appendRecords(dst, f.Events); err != nil {
+		return dst[:start], err
+	}
+	if n := len(dst) - start; n > MaxPayload {
+		return dst[:start], fmt.Errorf("%w: %d bytes, at most %d: send fewer events in one", ErrFrame, n, MaxPayload)
+	}
+	return dst, nil
+}
+
+func appendHead(dst []byte, f Frame, packing byte) ([]byte, error) {
 	if err := f.validate(); err != nil {
 		return dst, err
 	}
-	start := len(dst)
 	flags := byte(0)
 	if f.Historical {
 		flags |= flagHistorical
 	}
-	dst = append(dst, frameVersion, flags, packingPlain)
+	dst = append(dst, frameVersion, flags, packing)
 	dst = append(dst, f.Epoch[:]...)
 	dst = append(dst, byte(f.Lane))
 	dst = binary.AppendUvarint(dst, f.Prev)
-	dst = binary.AppendUvarint(dst, uint64(len(f.Events)))
-	var record []byte
-	for _, e := range f.Events {
+	return binary.AppendUvarint(dst, uint64(len(f.Events))), nil
+}
+
+func appendRecords(dst []byte, events []event.Event) ([]byte, error) {
+	var scratch [512]byte
+	record := scratch[:0]
+	for _, e := range events {
 		var err error
 		if record, err = event.AppendRecord(record[:0], e); err != nil {
-			return dst[:start], err
+			return dst, err
 		}
 		dst = append(binary.AppendUvarint(dst, uint64(len(record))), record...)
-	}
-	if n := len(dst) - start; n > MaxPayload {
-		return dst[:start], fmt.Errorf("%w: %d bytes, at most %d: send fewer events in one", ErrFrame, n, MaxPayload)
 	}
 	return dst, nil
 }
@@ -84,39 +103,60 @@ func (f Frame) validate() error {
 	return nil
 }
 
-// DecodeFrame reads a frame that came under station's topic.
+// DecodeFrame reads a frame that came under station's topic, in any packing. Who reads many has an Unpacker.
 func DecodeFrame(station string, b []byte) (Frame, error) {
+	f, packing, count, records, err := decodeHead(b)
+	if err != nil {
+		return Frame{}, err
+	}
+	if packing != packingPlain {
+		u, err := NewUnpacker()
+		if err != nil {
+			return Frame{}, err
+		}
+		return u.DecodeFrame(station, b)
+	}
+	return decodeRecords(f, station, count, records)
+}
+
+// decodeHead reads all of a frame but its records.
+func decodeHead(b []byte) (f Frame, packing byte, count uint64, records []byte, err error) {
 	const head = 3 + 8 + 1
 	if len(b) > MaxPayload {
-		return Frame{}, fmt.Errorf("%w: %d bytes, at most %d", ErrFrame, len(b), MaxPayload)
+		return f, 0, 0, nil, fmt.Errorf("%w: %d bytes, at most %d", ErrFrame, len(b), MaxPayload)
 	}
 	if len(b) < head {
-		return Frame{}, fmt.Errorf("%w: %d bytes end too early", ErrFrame, len(b))
+		return f, 0, 0, nil, fmt.Errorf("%w: %d bytes end too early", ErrFrame, len(b))
 	}
-	if b[0] != frameVersion || b[1]&^flagHistorical != 0 || b[2] != packingPlain {
-		return Frame{}, fmt.Errorf("%w: version %d, flags %#x, packing %d are not known here: update the centre", ErrFrame, b[0], b[1], b[2])
+	if packing = b[2]; b[0] != frameVersion || b[1]&^flagHistorical != 0 || packing > packingZstd1 {
+		return f, 0, 0, nil, fmt.Errorf("%w: version %d, flags %#x, packing %d are not known here: update the centre", ErrFrame, b[0], b[1], packing)
 	}
-	f := Frame{Historical: b[1]&flagHistorical != 0, Lane: event.Lane(b[11])}
+	f = Frame{Historical: b[1]&flagHistorical != 0, Lane: event.Lane(b[11])}
 	copy(f.Epoch[:], b[3:11])
 	b = b[head:]
 	var ok bool
-	var count uint64
 	if f.Prev, b, ok = uvarint(b); !ok {
-		return Frame{}, fmt.Errorf("%w: prev cut", ErrFrame)
+		return f, 0, 0, nil, fmt.Errorf("%w: prev cut", ErrFrame)
 	}
 	if count, b, ok = uvarint(b); !ok || count == 0 || count > MaxFrameEvents {
-		return Frame{}, fmt.Errorf("%w: count %d, want 1 to %d", ErrFrame, count, MaxFrameEvents)
+		return f, 0, 0, nil, fmt.Errorf("%w: count %d, want 1 to %d", ErrFrame, count, MaxFrameEvents)
 	}
+	return f, packing, count, b, nil
+}
+
+// decodeRecords reads the records of f, unpacked.
+func decodeRecords(f Frame, station string, count uint64, b []byte) (Frame, error) {
+	f.Events = make([]event.Event, 0, min(count, uint64(len(b))))
 	for i := range count {
-		var n uint64
-		if n, b, ok = uvarint(b); !ok || n > uint64(len(b)) {
+		n, rest, ok := uvarint(b)
+		if !ok || n > uint64(len(rest)) {
 			return Frame{}, fmt.Errorf("%w: event %d of %d cut", ErrFrame, i+1, count)
 		}
-		e, err := event.DecodeRecord(station, f.Epoch, b[:n])
+		e, err := event.DecodeRecord(station, f.Epoch, rest[:n])
 		if err != nil {
 			return Frame{}, fmt.Errorf("%w: event %d of %d: %w", ErrFrame, i+1, count, err)
 		}
-		f.Events, b = append(f.Events, e), b[n:]
+		f.Events, b = append(f.Events, e), rest[n:]
 	}
 	if len(b) != 0 {
 		return Frame{}, fmt.Errorf("%w: %d bytes after the last event", ErrFrame, len(b))

@@ -240,7 +240,7 @@ func FuzzDecodeFrame(f *testing.F) {
 	f.Add(must(topic.AppendFrame(nil, frame(41, 42, 44))))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := topic.DecodeFrame("s", b)
-		if err != nil {
+		if err != nil || b[2] != 0 { // a packed frame has many forms: FuzzUnpack
 			return
 		}
 		if again, err := topic.AppendFrame(nil, got); err != nil || !bytes.Equal(again, b) {
