@@ -103,20 +103,10 @@ func (f Frame) validate() error {
 	return nil
 }
 
-// DecodeFrame reads a frame that came under station's topic, in any packing. Who reads many has an Unpacker.
+// DecodeFrame reads a frame that came under station's topic, in any packing. Who reads many keeps an Unpacker.
 func DecodeFrame(station string, b []byte) (Frame, error) {
-	f, packing, count, records, err := decodeHead(b)
-	if err != nil {
-		return Frame{}, err
-	}
-	if packing != packingPlain {
-		u, err := NewUnpacker()
-		if err != nil {
-			return Frame{}, err
-		}
-		return u.DecodeFrame(station, b)
-	}
-	return decodeRecords(f, station, count, records)
+	var u Unpacker
+	return u.DecodeFrame(station, b)
 }
 
 // decodeHead reads all of a frame but its records.

@@ -21,8 +21,8 @@ const maxUnpacked = MaxPayload
 // magic begins every zstd frame, and so says nothing on this wire: it is left out.
 const magic = 0xFD2FB528 // RFC 8878, section 3.1.1
 
-// Packer writes frames, packed where that makes them smaller. It holds about 1 MB and may be used from several goroutines,
-// so one is enough for all outboxes of a process.
+// Packer writes frames, packed where that makes them smaller. The zero value is ready; once used it holds about 1 MB. It may
+// be used from several goroutines, so one is enough for all outboxes of a process.
 type Packer struct {
 	mu      sync.Mutex // guards the fields below
 	encoder *zstd.Encoder
@@ -30,14 +30,17 @@ type Packer struct {
 	packed  []byte
 }
 
-// NewPacker makes a packer with the newest dictionary.
-func NewPacker() (*Packer, error) {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderDict(dictionary1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(maxUnpacked),
+// prepare makes the encoder, with the newest dictionary.
+func (p *Packer) prepare() (err error) {
+	if p.encoder != nil {
+		return nil
+	}
+	p.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderDict(dictionary1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(maxUnpacked),
 		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithSingleSegment(true), zstd.WithEncoderCRC(false))
 	if err != nil {
-		return nil, fmt.Errorf("preparing to pack frames: %w", err)
+		return fmt.Errorf("preparing to pack frames: %w", err)
 	}
-	return &Packer{encoder: e}, nil
+	return nil
 }
 
 // AppendFrame appends the wire form of f, in the packing that makes it smallest. Which bytes a packed frame has is not
@@ -45,6 +48,9 @@ func NewPacker() (*Packer, error) {
 func (p *Packer) AppendFrame(dst []byte, f Frame) ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.prepare(); err != nil {
+		return dst, err
+	}
 	start := len(dst)
 	dst, err := appendHead(dst, f, packingZstd1)
 	if err != nil {
@@ -64,21 +70,30 @@ func (p *Packer) AppendFrame(dst []byte, f Frame) ([]byte, error) {
 	return append(dst, p.records...), nil
 }
 
-// Unpacker reads frames in every packing that was ever given out. It keeps its buffers, and is for one goroutine at a time.
+// Unpacker reads frames in every packing that was ever given out. The zero value is ready. It keeps its buffers, and is for
+// one goroutine at a time.
 type Unpacker struct {
 	decoder *zstd.Decoder
 	packed  []byte
 	records []byte
 }
 
-// NewUnpacker makes an unpacker with all dictionaries.
-func NewUnpacker() (*Unpacker, error) {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderDicts(dictionary1), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(maxUnpacked), zstd.WithDecoderMaxWindow(maxUnpacked))
-	if err != nil {
-		return nil, fmt.Errorf("preparing to unpack frames: %w", err)
+// unpack answers the records of a packed frame, good until the next call.
+func (u *Unpacker) unpack(packed []byte) (_ []byte, err error) {
+	if u.decoder == nil {
+		u.decoder, err = zstd.NewReader(nil, zstd.WithDecoderDicts(dictionary1), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(maxUnpacked), zstd.WithDecoderMaxWindow(maxUnpacked))
+		if err != nil {
+			return nil, fmt.Errorf("preparing to unpack frames: %w", err)
+		}
 	}
-	return &Unpacker{decoder: d}, nil
+	u.packed = append(binary.LittleEndian.AppendUint32(u.packed[:0], magic), packed...)
+	records, err := u.decoder.DecodeAll(u.packed, u.records[:0])
+	if err != nil {
+		return nil, fmt.Errorf("%w: unpacking its records: %w", ErrFrame, err)
+	}
+	u.records = records
+	return records, nil
 }
 
 // DecodeFrame reads a frame that came under station's topic. What would unpack to more than a frame may have is refused
@@ -89,11 +104,9 @@ func (u *Unpacker) DecodeFrame(station string, b []byte) (Frame, error) {
 		return Frame{}, err
 	}
 	if packing == packingZstd1 {
-		u.packed = append(binary.LittleEndian.AppendUint32(u.packed[:0], magic), records...)
-		if records, err = u.decoder.DecodeAll(u.packed, u.records[:0]); err != nil {
-			return Frame{}, fmt.Errorf("%w: unpacking its records: %w", ErrFrame, err)
+		if records, err = u.unpack(records); err != nil {
+			return Frame{}, err
 		}
-		u.records = records
 	}
 	return decodeRecords(f, station, count, records)
 }

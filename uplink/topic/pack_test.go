@@ -21,22 +21,6 @@ import (
 	"watchpost/uplink/topic"
 )
 
-func packer(t testing.TB) *topic.Packer {
-	p, err := topic.NewPacker()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-func unpacker(t testing.TB) *topic.Unpacker {
-	u, err := topic.NewUnpacker()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
 // link is a frame of a corpus' next events.
 func (c *corpus) link(n int, makes ...func(*corpus) event.Draft) topic.Frame {
 	f := topic.Frame{Epoch: c.epoch, Lane: event.LaneMain, Prev: c.seq, Historical: n > 1}
@@ -54,7 +38,8 @@ func allKinds() []func(*corpus) event.Draft {
 }
 
 func TestPackedFramesComeBack(t *testing.T) {
-	p, u := packer(t), unpacker(t)
+	var p topic.Packer
+	var u topic.Unpacker
 	rapid.Check(t, func(t *rapid.T) {
 		c := newCorpus(rapid.Uint64Range(1000, 1<<40).Draw(t, "seed"))
 		f := c.link(rapid.IntRange(1, 80).Draw(t, "n"), allKinds()...)
@@ -93,7 +78,7 @@ func TestWhatDoesNotPackStaysPlain(t *testing.T) {
 	f := c.link(1, func(c *corpus) event.Draft {
 		return event.Draft{Kind: kindRead, Qualifier: event.QualifierStatus, Severity: event.SeverityNotice, Source: "x", Body: event.NewBody(event.Bytes(event.TagBytes, c.bytes(4000)))}
 	})
-	b, err := packer(t).AppendFrame(nil, f)
+	b, err := new(topic.Packer).AppendFrame(nil, f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +89,7 @@ func TestWhatDoesNotPackStaysPlain(t *testing.T) {
 }
 
 func TestPackerRefuses(t *testing.T) {
-	p := packer(t)
+	var p topic.Packer
 	large := topic.Frame{Epoch: testEpoch, Lane: event.LaneAlarm}
 	for i := range 20 {
 		e := fact(uint64(i + 1))
@@ -123,18 +108,18 @@ func TestPackerRefuses(t *testing.T) {
 	if err != nil || len(b) > 2000 {
 		t.Fatalf("as much as goes: %d bytes, %v", len(b), err)
 	}
-	if got, err := unpacker(t).DecodeFrame(caoping.Station, b); err != nil || len(got.Events) != 15 {
+	if got, err := topic.DecodeFrame(caoping.Station, b); err != nil || len(got.Events) != 15 {
 		t.Fatalf("as much as goes: %v", err)
 	}
 }
 
 // One packer serves all outboxes of a process.
 func TestOnePackerForMany(t *testing.T) {
-	p := packer(t)
+	var p topic.Packer
 	var wg sync.WaitGroup
 	for seed := range uint64(4) {
 		wg.Go(func() {
-			c, u := newCorpus(2000+seed), unpacker(t)
+			c, u := newCorpus(2000+seed), new(topic.Unpacker)
 			for range 50 {
 				f := c.link(3, (*corpus).zone)
 				b, err := p.AppendFrame(nil, f)
@@ -164,7 +149,7 @@ func bomb(t testing.TB, n int, options ...zstd.EOption) []byte {
 }
 
 func TestBombsAreRefused(t *testing.T) {
-	u := unpacker(t)
+	var u topic.Unpacker
 	streamed := bytes.NewBuffer(bomb(t, 1)[:14]) // a stream does not say how long it is
 	w, err := zstd.NewWriter(streamed, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<17))
 	if err != nil {
@@ -207,7 +192,7 @@ func TestGoldenPackedFrame(t *testing.T) {
 	f := c.link(12, allKinds()...)
 	path := "testdata/frame-packed-1.hex"
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && *writeGolden {
-		golden(t, "frame-packed-1.hex", []byte(hex.EncodeToString(must(packer(t).AppendFrame(nil, f)))+"\n"))
+		golden(t, "frame-packed-1.hex", []byte(hex.EncodeToString(must(new(topic.Packer).AppendFrame(nil, f)))+"\n"))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -217,7 +202,7 @@ func TestGoldenPackedFrame(t *testing.T) {
 	if err != nil || b[2] != 1 {
 		t.Fatalf("packing %d, %v", b[2], err)
 	}
-	got, err := unpacker(t).DecodeFrame(c.station, b)
+	got, err := topic.DecodeFrame(c.station, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,18 +242,18 @@ func ratios(t testing.TB, p *topic.Packer, makes ...func(*corpus) event.Draft) (
 
 // What a line costs, with random ids and hashes in the bodies and a dictionary that was trained on other villages.
 func TestBytesOnTheWire(t *testing.T) {
-	p := packer(t)
+	var p topic.Packer
 	common := everyday()
 	var mix []func(*corpus) event.Draft
 	for _, name := range slices.Sorted(maps.Keys(common)) {
-		live, backlog := ratios(t, p, common[name])
+		live, backlog := ratios(t, &p, common[name])
 		t.Logf("%-12s live %.3f backlog %.3f", name, live, backlog)
 		if live > 0.45 || backlog > 0.20 {
 			t.Errorf("%s: live %.3f, want at most 0.45; backlog %.3f, want at most 0.20", name, live, backlog)
 		}
 		mix = append(mix, common[name])
 	}
-	live, backlog := ratios(t, p, mix...)
+	live, backlog := ratios(t, &p, mix...)
 	t.Logf("%-12s live %.3f backlog %.3f", "all of them", live, backlog)
 	if live > 0.40 || backlog > 0.20 {
 		t.Errorf("live %.3f, want at most 0.40; backlog %.3f, want at most 0.20", live, backlog)
@@ -276,7 +261,8 @@ func TestBytesOnTheWire(t *testing.T) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	p, u := packer(f), unpacker(f)
+	var p topic.Packer
+	var u topic.Unpacker
 	for seed := range uint64(3) {
 		c := newCorpus(6000 + seed)
 		f.Add(must(p.AppendFrame(nil, c.link(1, allKinds()...))))
@@ -305,10 +291,11 @@ func BenchmarkPackLive(b *testing.B)    { benchmarkPack(b, 1) }
 func BenchmarkPackBacklog(b *testing.B) { benchmarkPack(b, 64) }
 
 func benchmarkPack(b *testing.B, n int) {
-	p, u := packer(b), unpacker(b)
+	var p topic.Packer
+	var u topic.Unpacker
 	common := everyday()
 	mix := slices.Collect(maps.Values(common))
-	live, backlog := ratios(b, p, mix...)
+	live, backlog := ratios(b, &p, mix...)
 	f := newCorpus(5000).link(n, mix...)
 	var buf []byte
 	b.ReportAllocs()

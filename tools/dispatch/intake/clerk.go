@@ -30,8 +30,9 @@ type due struct {
 // clerk works off one link's messages: stores, then answers.
 type clerk struct {
 	*Intake
-	out chan<- wish
-	due map[lane]*due
+	out    chan<- wish
+	due    map[lane]*due
+	frames topic.Unpacker
 }
 
 // work runs until ctx ends or the ledger fails.
@@ -124,7 +125,7 @@ func (c *clerk) known(ctx context.Context, a topic.Address) (bool, error) {
 }
 
 func (c *clerk) frame(a topic.Address, laneWord string, payload []byte) (topic.Frame, bool) {
-	f, err := topic.DecodeFrame(a.Station, payload)
+	f, err := c.frames.DecodeFrame(a.Station, payload)
 	if err != nil {
 		c.refuse(a.Station, "frame", err)
 		return f, false
