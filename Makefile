@@ -45,7 +45,7 @@ demo: ## three stations, a centre and an alarm with video, in one browser page
 
 .PHONY: test
 test: ## everything that must pass, with the time of each stage (README's test command)
-	@.ci/stages deps+build-native+lint:300 unit:360 e2e:420 faults:420 fuzz-short:240
+	@.ci/stages deps+build-native+lint:300 unit:360 arm:240 e2e:420 faults:420 fuzz-short:240
 
 .PHONY: unit
 unit: ## tests of all packages; what runs on stations must also compile for 32 bits, tests included
@@ -55,6 +55,11 @@ unit: ## tests of all packages; what runs on stations must also compile for 32 b
 .PHONY: race
 race: ## the unit tests under the race detector (the only use of a C compiler)
 	@CGO_ENABLED=1 .ci/gotest race -race -timeout 10m $(UNIT)
+
+.PHONY: arm
+arm: ## the tests of storage and uplink as programs of a station's processor, emulated
+	@GOARCH=arm64 WATCHPOST_EXEC=qemu-aarch64-static .ci/gotest arm64 -short -timeout 5m -exec qemu-aarch64-static ./storage/... ./uplink/...
+	@GOARCH=arm GOARM=7 .ci/gotest armv7 -short -timeout 5m -exec qemu-arm-static $$(go list ./storage/... ./uplink/... | grep -v /storage/eventlog)
 
 .PHONY: e2e
 e2e: build-native ## sim/e2e against the built programs: browsers, brokers, cameras
@@ -86,7 +91,11 @@ bench: ## every bench-… target: figures against their goals, and micro-benchma
 
 .PHONY: bench-first-light
 bench-first-light: build-native ## figures of the whole path (TestBench… of sim/e2e)
-	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures first-light -timeout 20m -run '^TestBench' ./sim/e2e
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures first-light -timeout 20m -run '^TestBench' -skip '^TestBenchEvents' ./sim/e2e
+
+.PHONY: bench-events
+bench-events: build-native ## figures of the log and the outbox against their peers (TestBenchEvents… of sim/e2e)
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures events -timeout 60m -run '^TestBenchEvents' ./sim/e2e
 
 .PHONY: bench-sizes
 bench-sizes: build ## sizes of the programs; a station's goal is what its modules weigh when linked alone
