@@ -1,9 +1,9 @@
 package station
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -28,11 +28,13 @@ type centre struct {
 	session *mqtt.Session
 	desk    *command.Desk
 	changes chan mqtt.Change
+	poke    chan struct{} // there may be a stall to tell
 
-	mu    sync.Mutex // guards the fields below
-	up    bool
-	since time.Time
-	why   string
+	mu     sync.Mutex // guards the fields below
+	up     bool
+	since  time.Time
+	why    string
+	stalls stalls
 }
 
 // changesKept is how many link changes may wait for the log's disk before the oldest news is given up.
@@ -40,7 +42,7 @@ const changesKept = 64
 
 func newCentre(c config.Centre, addr topic.Address, log outbox.Log, in *intake, viewings *viewings,
 	present func(*centre) topic.State, out *slog.Logger) (*centre, error) {
-	x := &centre{config: c, in: in, log: out.With("centre", c.ID), changes: make(chan mqtt.Change, changesKept), since: in.clock.now(), why: "not connected yet"}
+	x := &centre{config: c, in: in, log: out.With("centre", c.ID), changes: make(chan mqtt.Change, changesKept), poke: make(chan struct{}, 1), since: in.clock.now(), why: "not connected yet"}
 	var lanes []event.Lane
 	for _, name := range c.Lanes {
 		lane, err := event.ParseLane(name)
@@ -62,7 +64,7 @@ func newCentre(c config.Centre, addr topic.Address, log outbox.Log, in *intake, 
 		State:   func() topic.State { return present(x) },
 		Serve:   func(ctx context.Context, l *mqtt.Link) error { return x.outbox.Run(ctx, l) },
 		Command: func(ctx context.Context, payload []byte) { x.desk.Handle(ctx, payload) },
-		Changed: x.changed, Logger: out,
+		Changed: x.changed, Logger: out, Heartbeat: c.Heartbeat, Now: in.clock.now,
 	})
 	if err != nil {
 		return nil, err
@@ -83,12 +85,22 @@ func newCentre(c config.Centre, addr topic.Address, log outbox.Log, in *intake, 
 func (x *centre) tasks() []supervise.Task {
 	return []supervise.Task{
 		{Name: "commands of " + x.config.ID, Run: x.desk.Run},
-		{Name: "news of the link to " + x.config.ID, Run: x.tellChanges},
+		{Name: "news of the link to " + x.config.ID, Run: x.tellNews},
 		{Name: "link to " + x.config.ID, Run: x.session.Run},
 	}
 }
 
+// report takes what the outbox has to say. It does not wait for a disk: tellNews writes the event of it.
 func (x *centre) report(r outbox.Report) {
+	x.mu.Lock()
+	tell := x.stalls.take(time.Now(), r)
+	x.mu.Unlock()
+	if tell {
+		select {
+		case x.poke <- struct{}{}:
+		default:
+		}
+	}
 	if r.Kind == outbox.ReportResumed {
 		x.log.Info("receipts come again", "lane", r.Lane)
 		return
@@ -96,7 +108,7 @@ func (x *centre) report(r outbox.Report) {
 	x.log.Warn("outbox", "lane", r.Lane, "from", r.From, "upto", r.Upto, "count", r.Count, "says", r.Text)
 }
 
-// changed takes news of the link; the event of it is written by tellChanges, since this must not wait for a disk.
+// changed takes news of the link; the event of it is written by tellNews, since this must not wait for a disk.
 func (x *centre) changed(c mqtt.Change) {
 	x.mu.Lock()
 	x.up, x.since, x.why = c.Up, x.in.clock.now(), ""
@@ -111,24 +123,55 @@ func (x *centre) changed(c mqtt.Change) {
 	}
 }
 
-func (x *centre) tellChanges(ctx context.Context) error {
+// tellNews writes the events of this centre's uplink: changes of the link, and lanes whose receipts do not come.
+func (x *centre) tellNews(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
+		timer.Reset(x.tellStalls(ctx))
 		select {
 		case <-ctx.Done():
 			return nil
 		case c := <-x.changes:
-			d := event.Draft{
-				Kind: event.KindCentreLink, Qualifier: event.QualifierRestore, Source: "centre/" + x.config.ID, Severity: event.SeverityNotice,
-				Body: event.NewBody(event.Text(event.TagCentre, x.config.ID), event.Uint(event.TagDuration, uint64(c.After))),
-			}
-			if !c.Up {
-				d.Qualifier, d.Severity = event.QualifierNew, event.SeverityWarning
-				d.Body = event.NewBody(append(d.Body, event.Text(event.TagReason, c.Fault.String()), event.Text(event.TagDetail, errText(c.Err)))...)
-			}
-			if err := x.in.store(ctx, d); err != nil && !errors.Is(err, context.Canceled) {
+			if err := x.in.store(ctx, x.changeDraft(c)); err != nil && ctx.Err() == nil {
 				x.log.Warn("a change of the link is not kept as an event", "err", err)
 			}
+		case <-x.poke:
+		case <-timer.C:
 		}
+	}
+}
+
+func (x *centre) changeDraft(c mqtt.Change) event.Draft {
+	d := event.Draft{
+		Kind: event.KindCentreLink, Qualifier: event.QualifierRestore, Source: "centre/" + x.config.ID, Severity: event.SeverityNotice,
+		Body: event.NewBody(event.Text(event.TagCentre, x.config.ID), event.Uint(event.TagDuration, uint64(c.After))),
+	}
+	if !c.Up {
+		d.Qualifier, d.Severity = event.QualifierNew, event.SeverityWarning
+		d.Body = event.NewBody(append(d.Body, event.Text(event.TagReason, c.Fault.String()), event.Text(event.TagDetail, errText(c.Err)))...)
+	}
+	return d
+}
+
+// stallRetry is when a stall is tried again that the log did not take.
+const stallRetry = 10 * time.Second
+
+// tellStalls writes what is due, and says when to look again.
+func (x *centre) tellStalls(ctx context.Context) time.Duration {
+	for {
+		x.mu.Lock()
+		draft, lane, wait := x.stalls.due(time.Now(), x.config.ID)
+		x.mu.Unlock()
+		if lane == 0 {
+			return cmp.Or(wait, time.Hour)
+		}
+		if err := x.in.store(ctx, draft); err != nil {
+			return stallRetry
+		}
+		x.mu.Lock()
+		x.stalls.told(lane, draft.Qualifier)
+		x.mu.Unlock()
 	}
 }
 
@@ -139,12 +182,14 @@ func errText(err error) string {
 	return err.Error()
 }
 
-func (x *centre) status() status.Centre {
+func (x *centre) status(heads map[event.Lane]uint64) status.Centre {
 	receipts := map[string]uint64{}
 	for lane, upto := range x.outbox.Stored() {
 		receipts[lane.String()] = upto
 	}
+	gauges := map[string]float64{}
+	x.gauges(gauges, heads)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return status.Centre{ID: x.config.ID, Online: x.up, Since: x.since, Reason: x.why, Receipts: receipts}
+	return status.Centre{ID: x.config.ID, Online: x.up, Since: x.since, Reason: x.why, Receipts: receipts, Gauges: gauges}
 }

@@ -59,3 +59,11 @@ func (c clock) stamp(d event.Draft) event.Draft {
 	d.BootID = c.boot
 	return d
 }
+
+// clockStep is how far the wall clock must have moved against the monotonic one to count as set by somebody.
+const clockStep = 2 * time.Second
+
+// stepped is how far the wall clock was set between two readings of it, each with its monotonic reading.
+func stepped(before, now time.Time) time.Duration {
+	return now.Round(0).Sub(before.Round(0)) - now.Sub(before)
+}

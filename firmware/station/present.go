@@ -1,6 +1,8 @@
 package station
 
 import (
+	"time"
+
 	"watchpost/drivers"
 	"watchpost/firmware/status"
 	"watchpost/uplink/topic"
@@ -19,15 +21,13 @@ func readings[D drivers.Snapshotter](list []D) map[string]drivers.Reading {
 
 // present is what one centre is told of the station's present: the truth of this moment, whatever the backlog.
 func (s *Station) present(x *centre) topic.State {
-	stats := s.events.Stats()
+	stats, heads := s.events.Stats(), s.events.Heads()
 	st := topic.State{
 		Name: s.config.Station.Name, Started: s.started, Version: s.version, Epoch: s.events.Epoch(),
-		Heads: s.events.Heads(), Stored: x.outbox.Stored(), Full: stats.Full,
-		Gauges: map[string]float64{
-			"disk_free_bytes": float64(stats.FreeBytes), "log_bytes": float64(stats.DiskBytes),
-			"log_refused_count": float64(stats.Refused), "clock_synced": boolGauge(s.clock.quality().String() == "synced"),
-		},
+		Heads: heads, Stored: x.outbox.Stored(), Full: stats.Full, Carrier: x.config.Carrier,
+		Heartbeat: int(x.config.Heartbeat / time.Second), Gauges: s.gauges(stats),
 	}
+	x.gauges(st.Gauges, heads)
 	zones, panels, cameras := readings(s.contacts), readings(s.receivers), readings(s.cameras)
 	for _, z := range s.config.Zones {
 		r := zones[z.ID]
@@ -52,16 +52,9 @@ func orUnknown(state string) string {
 	return state
 }
 
-func boolGauge(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // status is how the station is, for the technician at the local door.
 func (s *Station) status() status.Status {
-	stats := s.events.Stats()
+	stats, heads := s.events.Stats(), s.events.Heads()
 	st := status.Status{
 		Station: s.config.Station.ID, Jurisdiction: s.config.Station.Jurisdiction, Name: s.config.Station.Name,
 		Version: s.version, Started: s.started, At: s.clock.now().UTC(), Clock: s.clock.quality().String(),
@@ -70,8 +63,9 @@ func (s *Station) status() status.Status {
 			Bytes: stats.DiskBytes, Free: stats.FreeBytes,
 		},
 		Viewings: s.viewings.status(), Faults: s.sup.Faults(),
+		Gauges: s.gauges(stats),
 	}
-	for lane, head := range s.events.Heads() {
+	for lane, head := range heads {
 		st.Log.Heads[lane.String()] = head
 	}
 	for _, d := range s.drivers() {
@@ -84,7 +78,7 @@ func (s *Station) status() status.Status {
 		st.Drivers = append(st.Drivers, driver)
 	}
 	for _, x := range s.centres {
-		st.Centres = append(st.Centres, x.status())
+		st.Centres = append(st.Centres, x.status(heads))
 	}
 	return st
 }

@@ -115,7 +115,7 @@ func TestLinkChangesAreEvents(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := x.tellChanges(ctx); err != nil {
+		if err := x.tellNews(ctx); err != nil {
 			t.Error(err)
 		}
 	})

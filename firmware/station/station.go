@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"watchpost/drivers"
@@ -53,14 +54,20 @@ type Station struct {
 	version string
 	log     *slog.Logger
 	clock   clock
-	started time.Time
+	started time.Time // by the wall clock
+	begun   time.Time // by the process's
 	events  EventLog
+	memo    *memo
 	in      *intake
 	noDoor  bool
 
 	contacts  []*contact.Driver // one a board
 	receivers []*dc09.Receiver  // none or one
 	cameras   []*camera.Camera
+	test      *dailyTest // nil = none
+
+	oldest oldest
+	jumps  atomic.Int64 // of the wall clock
 
 	viewings *viewings
 	centres  []*centre
@@ -77,7 +84,7 @@ func New(o Options) (_ *Station, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Station{config: o.Config, version: o.Edition.Version, log: o.Log, clock: clock{o.Now, clockQuality, boot}, started: o.Now().UTC(), noDoor: o.NoDoor}
+	s := &Station{config: o.Config, version: o.Edition.Version, log: o.Log, clock: clock{o.Now, clockQuality, boot}, started: o.Now().UTC(), noDoor: o.NoDoor, begun: time.Now()}
 	if s.events, err = openLog(o); err != nil {
 		return nil, err
 	}
@@ -87,6 +94,7 @@ func New(o Options) (_ *Station, err error) {
 		}
 	}()
 	s.in = &intake{clock: s.clock, log: s.events}
+	s.remember(o)
 	if err := s.wireDrivers(o); err != nil {
 		return nil, err
 	}
@@ -95,6 +103,18 @@ func New(o Options) (_ *Station, err error) {
 	}
 	s.sup = supervise.New(o.Log, s.tasks()...)
 	return s, nil
+}
+
+// remember reads the station's memo; without a log on disk there is none.
+func (s *Station) remember(o Options) {
+	dir := ""
+	if o.Events == nil {
+		dir = o.Config.Data
+	}
+	var err error
+	if s.memo, err = openMemo(dir); err != nil {
+		s.log.Warn("what the station remembered beside its log is lost", "err", err)
+	}
 }
 
 func openLog(o Options) (EventLog, error) {
@@ -112,11 +132,13 @@ func openLog(o Options) (EventLog, error) {
 
 // wireDrivers makes what the station feels and sees with, from its configuration.
 func (s *Station) wireDrivers(o Options) error {
+	boards := map[string]bus.Lines{}
 	for _, b := range s.config.Boards {
 		lines, err := openBoard(b, o)
 		if err != nil {
 			return fmt.Errorf("board %s: %w", b.ID, err)
 		}
+		boards[b.ID] = lines
 		contacts, err := contact.New(contact.Options{Lines: lines, Contacts: s.contactsOf(b.ID), Log: s.log.With("board", b.ID), Now: o.Now})
 		if err != nil {
 			return fmt.Errorf("board %s: %w", b.ID, err)
@@ -135,7 +157,7 @@ func (s *Station) wireDrivers(o Options) error {
 		}
 		s.cameras = append(s.cameras, cam)
 	}
-	return nil
+	return s.wireTest(boards)
 }
 
 // drivers are all that the station feels and sees with.
@@ -208,6 +230,9 @@ func (s *Station) tasks() []supervise.Task {
 	if s.viewings.gallery != nil {
 		list = append(list, supervise.Task{Name: "viewings", Run: s.viewings.run})
 	}
+	if s.test != nil {
+		list = append(list, supervise.Task{Name: "daily test", Run: s.test.run})
+	}
 	for _, d := range s.drivers() {
 		list = append(list, supervise.Task{Name: d.String(), Run: func(ctx context.Context) error { return s.drive(ctx, d) }})
 	}
@@ -219,6 +244,9 @@ func (s *Station) drive(ctx context.Context, d drivers.Driver) error {
 	if p, ok := d.(drivers.Prober); ok {
 		s.log.Info("driver starts", "driver", d.String(), "outcome", p.Probe(ctx).String())
 	}
+	if s.test != nil {
+		return d.Run(ctx, s.test.store)
+	}
 	return d.Run(ctx, s.in.store)
 }
 
@@ -228,10 +256,11 @@ func (s *Station) drive(ctx context.Context, d drivers.Driver) error {
 func (s *Station) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
-	watch.Go(func() { s.watchLog(ctx, stop) })
+	watch.Go(func() { s.watch(ctx, stop) })
 	defer watch.Wait()
 	defer stop(nil)
 	s.tell(ctx, event.KindStationStarted, event.QualifierNew)
+	s.tellFilters(ctx)
 	s.log.Info("station is up", "station", s.config.Station.ID, "version", s.version, "epoch", s.events.Epoch(),
 		"drivers", len(s.drivers()), "centres", len(s.centres))
 	err := s.sup.Run(ctx, stopGrace)
@@ -246,12 +275,12 @@ func (s *Station) Run(ctx context.Context) error {
 	return err
 }
 
-// watchLog ends the run when the log has stopped.
-func (s *Station) watchLog(ctx context.Context, stop context.CancelCauseFunc) {
+// watch ends the run when the log has stopped, and counts the steps of the wall clock.
+func (s *Station) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	const look = 2 * time.Second
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	for {
+	for before := s.clock.now(); ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -260,6 +289,12 @@ func (s *Station) watchLog(ctx context.Context, stop context.CancelCauseFunc) {
 				stop(err)
 				return
 			}
+			now := s.clock.now()
+			if step := stepped(before, now); step.Abs() > clockStep {
+				s.jumps.Add(1)
+				s.log.Warn("the wall clock was set", "by", step.Round(time.Millisecond), "now", now.UTC(), "quality", s.clock.quality())
+			}
+			before = now
 		}
 	}
 }

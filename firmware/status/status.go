@@ -24,6 +24,8 @@ type Status struct {
 	Centres      []Centre       `json:"centres"`
 	Viewings     []Viewing      `json:"viewings"`
 	Faults       map[string]int `json:"faults,omitempty"` // tasks that had to be started again, and how often
+
+	Gauges map[string]float64 `json:"gauges,omitempty"` // by the names in Gauges
 }
 
 // Log is how the event log is.
@@ -57,6 +59,8 @@ type Centre struct {
 	Since    time.Time         `json:"since,omitzero"`
 	Reason   string            `json:"reason,omitempty"` // why it is not online
 	Receipts map[string]uint64 `json:"receipts"`         // what the centre has stored of each lane
+
+	Gauges map[string]float64 `json:"gauges,omitempty"` // by the names in CentreGauges
 }
 
 // Viewing is one live viewing.

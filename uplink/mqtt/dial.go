@@ -47,7 +47,13 @@ func (s *Session) security() (*tls.Config, error) {
 	if name == "" {
 		name = s.broker.Hostname()
 	}
+	// A box that has lost its clock wakes up in 1970, when no certificate is good yet. Its own says that some time has passed.
+	now := s.o.Now
+	if leaf := own.Leaf; leaf != nil && now().Before(leaf.NotBefore) {
+		now = func() time.Time { return leaf.NotBefore }
+	}
 	return &tls.Config{
+		Time:       now,
 		MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: name,
 		// The certificate is offered whatever authorities the broker names, so that a wrong one is refused by name.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },

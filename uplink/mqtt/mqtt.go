@@ -250,7 +250,7 @@ func (s *Session) state(online bool) []byte {
 		st = s.o.State()
 	}
 	st.V, st.Station, st.Jurisdiction = topic.Version, s.o.Address.Station, s.o.Address.Jurisdiction
-	st.Online, st.At = online, time.Now().UTC()
+	st.Online, st.At = online, s.o.Now().UTC()
 	b, err := json.Marshal(st)
 	if err != nil || len(b) > topic.MaxPayload {
 		s.log.Error("the state cannot be told whole: its lists are left out", logBytes, len(b), logError, err)

@@ -39,7 +39,8 @@ type Options struct {
 	Command func(ctx context.Context, payload []byte)
 	// Changed is told each change of the link's state, in order. It must not block. nil = nobody.
 	Changed func(Change)
-	Logger  *slog.Logger // nil = silent
+	Logger  *slog.Logger     // nil = silent
+	Now     func() time.Time // the wall clock: for the state, and for how long certificates are good; nil = time.Now
 
 	KeepAlive      time.Duration // default 10 s; whole seconds, at least 1
 	ConnectTimeout time.Duration // default 10 s: name, TCP, TLS, CONNACK and subscription together
@@ -74,6 +75,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.State == nil {
 		o.State = func() topic.State { return topic.State{} }
