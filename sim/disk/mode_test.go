@@ -109,8 +109,8 @@ func TestFull(t *testing.T) {
 	}
 	var st unix.Statfs_t
 	check(t, unix.Statfs(d.Mount, &st))
-	if free := int64(st.Bavail) * int64(st.Bsize); free != 0 || int64(st.Blocks)*st.Bsize != 1<<20 {
-		t.Errorf("%d bytes free of %d", free, int64(st.Blocks)*st.Bsize)
+	if free := int64(st.Bavail) * int64(st.Bsize); free != 0 || int64(st.Blocks)*int64(st.Bsize) != 1<<20 {
+		t.Errorf("%d bytes free of %d", free, int64(st.Blocks)*int64(st.Bsize))
 	}
 	check(t, os.Truncate(a, 4096))
 	f, err := os.OpenFile(d.file("b"), os.O_RDWR|os.O_CREATE, 0o600)
