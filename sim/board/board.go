@@ -2,6 +2,7 @@ package board
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -37,6 +38,7 @@ type line struct {
 	at       int64 // CLOCK_MONOTONIC of the last edge, or of New
 	seq      uint64
 	settle   *time.Timer // nil while raw == level
+	loop     string      // of an output: the input that it is wired to; "" = none
 }
 
 // New makes a box with the named input lines, all at level 0. A name has 1 to 32
@@ -48,6 +50,30 @@ func New(lines ...string) (*Board, error) {
 
 // Outputs adds lines that stations may set, at level 0.
 func (b *Board) Outputs(lines ...string) error { return b.add(true, lines) }
+
+// Loop wires an output to an input, which then follows it; "" as the input cuts
+// the wire. A station's daily test alarm goes over such a wire.
+func (b *Board) Loop(output, input string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out, err := b.find(output)
+	if err != nil {
+		return err
+	}
+	if !out.output {
+		return fmt.Errorf("line %s is an input: a loop begins at an output", output)
+	}
+	if out.loop = input; input == "" {
+		return nil
+	}
+	in, err := b.find(input)
+	if err != nil || in.output {
+		out.loop = ""
+		return errors.Join(err, fmt.Errorf("a loop from %s ends at an input", output))
+	}
+	b.move(input, in, out.raw)
+	return nil
+}
 
 func (b *Board) add(output bool, names []string) error {
 	b.mu.Lock()
@@ -109,6 +135,9 @@ func (b *Board) move(name string, l *line, level bool) {
 	if l.settle != nil {
 		l.settle.Stop()
 		l.settle = nil
+	}
+	if l.loop != "" {
+		defer b.move(l.loop, b.lines[l.loop], level) // after the edge of the output itself
 	}
 	switch {
 	case l.raw == l.level: // a bounce, over before it counted

@@ -132,6 +132,47 @@ func TestConversation(t *testing.T) {
 	}
 }
 
+func TestLoop(t *testing.T) {
+	b := mustNew(t, "test-loop", "door")
+	must(t, b.Outputs("test-out"))
+	must(t, b.Loop("test-out", "test-loop"))
+	w := connect(t, serve(t, b))
+	w.say("watch test-loop 0")
+	w.hear()
+	for _, level := range []string{"1", "0"} {
+		w.say("set test-out " + level)
+		var edge, answer string
+		for range 2 { // which comes first does not matter
+			if text := w.hear(); strings.HasPrefix(text, "edge ") {
+				edge = text
+			} else {
+				answer = text
+			}
+		}
+		if answer != "ok set test-out "+level || !strings.HasPrefix(edge, "edge test-loop "+level+" ") {
+			t.Errorf("set %s: %q, %q", level, answer, edge)
+		}
+	}
+	w.say("set test-out 1")
+	w.hear()
+	w.hear()
+	must(t, b.Loop("test-out", "")) // the wire is cut
+	w.say("set test-out 0")
+	w.want("ok set test-out 0")
+	if on, err := b.Level("test-loop"); err != nil || !on {
+		t.Errorf("the input of a cut wire moved: %v, %v", on, err)
+	}
+	must(t, b.Loop("test-out", "test-loop"))
+	if on, err := b.Level("test-loop"); err != nil || on {
+		t.Errorf("the input of a mended wire: %v, %v", on, err)
+	}
+	for _, wrong := range [][2]string{{"door", "test-loop"}, {"x", "door"}, {"test-out", "x"}, {"test-out", "test-out"}} {
+		if err := b.Loop(wrong[0], wrong[1]); err == nil {
+			t.Errorf("a loop from %s to %s was taken", wrong[0], wrong[1])
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	w := connect(t, serve(t, mustNew(t, "door")))
 	for text, want := range map[string]string{

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,6 +20,8 @@ type boardCommand struct {
 	Socket  string   `required:"" placeholder:"PATH" help:"Unix socket to serve linesock on. A dead one of an earlier run is replaced."`
 	Lines   []string `required:"" placeholder:"NAME,…" help:"Input lines, each of a-z, 0-9 and -."`
 	Outputs []string `placeholder:"NAME,…" help:"Output lines, which a station may set."`
+
+	Loop map[string]string `placeholder:"OUTPUT=INPUT" help:"Wires an output to an input, for the daily test alarm."`
 }
 
 // Help is shown below the flags.
@@ -29,6 +32,7 @@ func (boardCommand) Help() string {
   pulse LINE DURATION      move it, and back after the time
   storm LINE N DURATION    move it N times, one move per time
   level LINE               print "level LINE 0|1"
+  loop OUTPUT INPUT        wire an output to an input, or to - for nothing
   mute on|off              answer nothing, tell nothing
   drop N                   lose the next N edges on their way
   disconnect               close all connections
@@ -46,6 +50,11 @@ func (c *boardCommand) Run(ctx context.Context, d deps) error {
 	}
 	if err := b.Outputs(c.Outputs...); err != nil {
 		return usageError{err}
+	}
+	for output, input := range c.Loop {
+		if err := b.Loop(output, input); err != nil {
+			return usageError{err}
+		}
 	}
 	ln, err := listenUnix(c.Socket)
 	if err != nil {
@@ -84,10 +93,10 @@ func operate(ctx context.Context, d deps, b *board.Board, words []string) error 
 	if len(words) == 0 {
 		return nil
 	}
-	arguments, known := map[string]int{"set": 2, "pulse": 2, "storm": 3, "level": 1, "mute": 1, "drop": 1, "disconnect": 0}[words[0]]
+	arguments, known := map[string]int{"set": 2, "pulse": 2, "storm": 3, "level": 1, "loop": 2, "mute": 1, "drop": 1, "disconnect": 0}[words[0]]
 	switch {
 	case !known:
-		return errors.New("unknown: use set, pulse, storm, level, mute, drop or disconnect")
+		return errors.New("unknown: use set, pulse, storm, level, loop, mute, drop or disconnect")
 	case len(words) != 1+arguments:
 		return fmt.Errorf("%s has %d arguments, see simctl board --help", words[0], arguments)
 	}
@@ -116,6 +125,8 @@ func operate(ctx context.Context, d deps, b *board.Board, words []string) error 
 			fmt.Fprintf(d.stdout, "level %s %d\n", words[1], map[bool]int{true: 1}[level])
 		}
 		return err
+	case "loop":
+		return b.Loop(words[1], strings.TrimPrefix(words[2], "-"))
 	case "mute":
 		on, err := oneOf(words[1], "off", "on")
 		if err == nil {
