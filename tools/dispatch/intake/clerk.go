@@ -25,6 +25,13 @@ type due struct {
 	events int       // stored since the last receipt
 	since  time.Time // of the oldest of them
 	urgent bool
+	again  bool // ask for what follows upto
+}
+
+// asked is a question for what follows a gap. All that was under way behind the gap comes in before the answer.
+type asked struct {
+	upto uint64
+	at   time.Time
 }
 
 // clerk works off one link's messages: stores, then answers.
@@ -32,6 +39,7 @@ type clerk struct {
 	*Intake
 	out    chan<- wish
 	due    map[lane]*due
+	asked  map[lane]asked
 	frames topic.Unpacker
 }
 
@@ -72,17 +80,21 @@ func gather(first message, inbox <-chan message) []message {
 // handle stores the batch's frames in one commit, then heeds its states and replies.
 func (c *clerk) handle(ctx context.Context, ms []message) error {
 	var frames []ledger.Arrival
+	var words []ledger.Word
 	var then []func() error
+	enrolled := make(map[topic.Address]bool)
 	for _, m := range ms {
 		a, leaf, arg, err := topic.Parse(m.topic)
 		if err != nil {
 			c.refuse("", "topic", err)
 			continue
 		}
-		if known, err := c.known(ctx, a); err != nil || !known {
-			if err != nil {
+		if !enrolled[a] {
+			if enrolled[a], err = c.known(ctx, a); err != nil {
 				return err
 			}
+		}
+		if !enrolled[a] {
 			continue
 		}
 		switch leaf {
@@ -91,12 +103,18 @@ func (c *clerk) handle(ctx context.Context, ms []message) error {
 				frames = append(frames, ledger.Arrival{Address: a, Frame: f, Received: m.received})
 			}
 		case topic.LeafState:
-			then = append(then, func() error { return c.state(ctx, a, m) })
+			if s, ok := c.state(a, m); ok {
+				words = append(words, ledger.Word{State: s, Heard: spoken(s, m), Retained: m.retained})
+				then = append(then, func() error { return c.welcome(ctx, a, s, m.received) })
+			}
 		case topic.LeafReply:
 			then = append(then, func() error { return c.reply(ctx, a, arg, m) })
 		}
 	}
 	if err := c.store(ctx, frames); err != nil {
+		return err
+	}
+	if err := c.o.Ledger.Heard(ctx, words...); err != nil {
 		return err
 	}
 	for _, f := range then {
@@ -164,9 +182,14 @@ func (c *clerk) store(ctx context.Context, frames []ledger.Arrival) error {
 	return nil
 }
 
-// owe notes the receipt that an outcome calls for. A duplicate or a gap is answered at once: the station is waiting.
+// owe notes the receipt that an outcome calls for. A duplicate is answered at once: the station is waiting. So is a gap, with
+// the question for what follows the head; but once for each gap, and again only when askAgain has passed without an answer.
 func (c *clerk) owe(a ledger.Arrival, o ledger.Outcome) {
 	key := lane{a.Address, a.Frame.Epoch, a.Frame.Lane}
+	gap := o.Verdict == topic.VerdictGap
+	if was, ok := c.asked[key]; gap && ok && was.upto == o.Head && a.Received.Sub(was.at) < askAgain {
+		return
+	}
 	d := c.due[key]
 	if d == nil {
 		d = &due{since: a.Received}
@@ -174,6 +197,7 @@ func (c *clerk) owe(a ledger.Arrival, o ledger.Outcome) {
 	}
 	d.upto = o.Head
 	d.events += o.Stored
+	d.again = d.again || gap // what was ahead of it is not kept, even if the gap closes in this very batch
 	d.urgent = d.urgent || o.Verdict != topic.VerdictStore || a.Frame.Lane == event.LaneAlarm || d.events >= receiptEvery
 }
 
@@ -184,15 +208,23 @@ func (c *clerk) answer(ctx context.Context, now time.Time) error {
 			continue
 		}
 		delete(c.due, key)
-		if err := c.receipt(ctx, key, d.upto, now); err != nil {
+		if d.again {
+			c.asked[key] = asked{d.upto, now}
+		}
+		if err := c.receipt(ctx, key, d, now); err != nil {
 			return err
+		}
+	}
+	for key, a := range c.asked {
+		if now.Sub(a.at) >= askAgain {
+			delete(c.asked, key)
 		}
 	}
 	return nil
 }
 
-func (c *clerk) receipt(ctx context.Context, k lane, upto uint64, now time.Time) error {
-	body, err := json.Marshal(topic.Receipt{Station: k.address.Station, Epoch: k.epoch, Lane: k.lane, Upto: upto})
+func (c *clerk) receipt(ctx context.Context, k lane, d *due, now time.Time) error {
+	body, err := json.Marshal(topic.Receipt{Station: k.address.Station, Epoch: k.epoch, Lane: k.lane, Upto: d.upto, Again: d.again})
 	if err != nil {
 		return fmt.Errorf("encoding a receipt: %w", err)
 	}
@@ -208,24 +240,26 @@ func (c *clerk) send(ctx context.Context, w wish) error {
 	}
 }
 
-// state keeps what a station says of its present. One that is online is told at once what is stored of it, and is sent its
-// open commands again.
-func (c *clerk) state(ctx context.Context, a topic.Address, m message) error {
+// state reads what a station says of its present.
+func (c *clerk) state(a topic.Address, m message) (s topic.State, ok bool) {
 	if len(m.payload) == 0 { // a retained state was taken away
-		return nil
+		return s, false
 	}
 	s, err := topic.DecodeMessage[topic.State](m.payload)
 	if err != nil {
 		c.refuse(a.Station, "state", err)
-		return nil
+		return s, false
 	}
 	if s.Station != a.Station || s.Jurisdiction != a.Jurisdiction {
 		c.refuse(a.Station, "state", fmt.Errorf("it speaks for %s of %s", s.Station, s.Jurisdiction))
-		return nil
+		return s, false
 	}
-	if err := c.o.Ledger.Heard(ctx, s, spoken(s, m)); err != nil {
-		return err
-	}
+	return s, true
+}
+
+// welcome tells a station that is online what is stored of it, and sends it its open commands again. A station that has
+// receipts for more than is stored here is asked for the rest at once: this ledger was restored from a backup, or is a new one.
+func (c *clerk) welcome(ctx context.Context, a topic.Address, s topic.State, received time.Time) error {
 	if !s.Online {
 		return nil
 	}
@@ -234,12 +268,14 @@ func (c *clerk) state(ctx context.Context, a topic.Address, m message) error {
 		return err
 	}
 	for _, l := range event.Lanes() {
-		if heads[l] == 0 && s.Heads[l] == 0 {
+		if heads[l] == 0 && s.Heads[l] == 0 && s.Stored[l] == 0 {
 			continue
 		}
-		c.due[lane{a, s.Epoch, l}] = &due{upto: heads[l], urgent: true}
+		key := lane{a, s.Epoch, l}
+		again := s.Stored[l] > heads[l] || c.due[key] != nil && c.due[key].again
+		c.due[key] = &due{upto: heads[l], urgent: true, again: again}
 	}
-	open, err := c.o.Ledger.Commands(ctx, a, m.received)
+	open, err := c.o.Ledger.Commands(ctx, a, received)
 	if err != nil {
 		return err
 	}

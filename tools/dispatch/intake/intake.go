@@ -2,8 +2,9 @@
 // events with the chain rule and then answers {station, epoch, lane, upto}; a station frees nothing before.
 //
 // It may lose its broker, its process or any single message at any time. What is not receipted comes again, what comes twice
-// has no effect, and what runs ahead of a gap is not stored but answered with the present receipt, so that the station sends
-// the gap. That is also why it never waits inside the MQTT client: when its queue is full it hangs up and begins anew.
+// has no effect, and what runs ahead of a gap is not stored but answered with the present receipt and the question for what
+// follows it, so that the station sends the gap at once. That is also why it never waits inside the MQTT client: when its
+// queue is full it hangs up and begins anew.
 package intake
 
 import (
@@ -30,6 +31,7 @@ const (
 	receiptEvery   = 256              // events of a lane without a receipt, at most
 	receiptWithin  = time.Second      // and for how long, at most; the alarm lane is answered at once
 	receiptLife    = 30 * time.Second // on the wire; a later one says more
+	askAgain       = time.Second      // between two questions for the same gap, at least
 	backoffFirst   = 100 * time.Millisecond
 	backoffLast    = 5 * time.Second
 	refusalsKept   = 64
@@ -179,7 +181,7 @@ func (i *Intake) link(ctx context.Context) error {
 	defer l.hangUp()
 	out := make(chan wish, batchLimit)
 	i.up(out)
-	clerk := &clerk{Intake: i, out: out, due: make(map[lane]*due)}
+	clerk := &clerk{Intake: i, out: out, due: make(map[lane]*due), asked: make(map[lane]asked)}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return clerk.work(ctx, l.inbox) })
 	g.Go(func() error { return l.post(ctx, out, i.o) })

@@ -59,7 +59,7 @@ func open(t *testing.T) *office {
 func hire(t *testing.T, book *ledger.Ledger) *office {
 	out := make(chan wish, 100)
 	in := New(Options{Ledger: book, Log: slog.New(slog.DiscardHandler)})
-	return &office{clerk: &clerk{Intake: in, out: out, due: make(map[lane]*due)}, t: t, book: book, out: out}
+	return &office{clerk: &clerk{Intake: in, out: out, due: make(map[lane]*due), asked: make(map[lane]asked)}, t: t, book: book, out: out}
 }
 
 // take hands messages over in one batch.

@@ -48,11 +48,13 @@ type Alarm struct {
 	Claimed  time.Time
 	ClosedBy string // who acknowledged it
 	Closed   time.Time
-	Restored time.Time // when its source said that the cause has ended
+	Restored time.Time  // when its source said that the cause has ended
+	Latest   event.Body // of an alarm of the centre's own: how it stands now; nil = as at first
 	Actions  []Action
 }
 
-const alarmColumns = `SELECT alarm.event, station, epoch, seq, received, record, owner, claimed, closed_by, closed, restored
+const alarmColumns = `SELECT alarm.event, station, epoch, seq, received, record, owner, claimed, closed_by, closed, restored,
+	(SELECT record FROM event AS now WHERE now.id = alarm.latest)
 	FROM alarm JOIN event ON event.id = alarm.event `
 
 // Open lists the unacknowledged alarms, oldest first, at most limit of them, and how many there are in all.
@@ -112,10 +114,10 @@ func (l *Ledger) alarms(ctx context.Context, query string, args ...any) ([]Alarm
 func scanAlarm(rows *sql.Rows) (Alarm, error) {
 	var a Alarm
 	var station string
-	var epochBytes, record []byte
+	var epochBytes, record, latest []byte
 	var seq uint64
 	var received, claimed, closed, restored int64
-	err := rows.Scan(&a.Row, &station, &epochBytes, &seq, &received, &record, &a.Owner, &claimed, &a.ClosedBy, &closed, &restored)
+	err := rows.Scan(&a.Row, &station, &epochBytes, &seq, &received, &record, &a.Owner, &claimed, &a.ClosedBy, &closed, &restored, &latest)
 	if err != nil {
 		return a, err
 	}
@@ -123,6 +125,13 @@ func scanAlarm(rows *sql.Rows) (Alarm, error) {
 	copy(epoch[:], epochBytes)
 	if a.Event, err = event.DecodeRecord(station, epoch, record); err != nil {
 		return a, err
+	}
+	if latest != nil {
+		now, err := event.DecodeRecord(station, epoch, latest)
+		if err != nil {
+			return a, err
+		}
+		a.Latest = now.Body
 	}
 	a.Received, a.Claimed = fromNanos(received), fromNanos(claimed)
 	a.Closed, a.Restored = fromNanos(closed), fromNanos(restored)

@@ -5,11 +5,12 @@ import (
 	"fmt"
 )
 
-// Change says that an alarm is new or has changed. Feed counts up from 1 and never repeats, across restarts too: whoever has
+// Change says that an alarm, or a station's last test, is new or has changed. Feed counts up from 1 and never repeats, across restarts too: whoever has
 // seen Feed n and asks for what follows it misses nothing and sees nothing twice.
 type Change struct {
 	Feed  int64
 	Alarm Alarm // as it stands now
+	Test  *Test // nil = it is about an alarm
 }
 
 // Cursor is the feed's present end.
@@ -41,17 +42,26 @@ func (l *Ledger) Follow(ctx context.Context, after int64, limit int) (changes []
 		return nil, after, fmt.Errorf("reading the feed: %w", err)
 	}
 	next = after
-	for i := range changes {
-		as, err := l.alarms(ctx, alarmColumns+"WHERE alarm.event = ?", changes[i].Alarm.Row)
+	told := changes[:0]
+	for _, c := range changes {
+		next = c.Feed
+		as, err := l.alarms(ctx, alarmColumns+"WHERE alarm.event = ?", c.Alarm.Row)
 		if err != nil {
 			return nil, after, err
 		}
-		if len(as) == 0 {
-			return nil, after, fmt.Errorf("reading the feed: alarm %d: %w", changes[i].Alarm.Row, ErrNotFound)
+		if len(as) > 0 {
+			told = append(told, Change{Feed: c.Feed, Alarm: as[0]})
+			continue
 		}
-		changes[i].Alarm, next = as[0], changes[i].Feed
+		tests, err := l.tests(ctx, "WHERE test.event = ?", c.Alarm.Row)
+		if err != nil {
+			return nil, after, err
+		}
+		for _, t := range tests { // one at most; none if a later test has taken its place
+			told = append(told, Change{Feed: c.Feed, Test: &t})
+		}
 	}
-	return changes, next, nil
+	return told, next, nil
 }
 
 // Watch returns a channel that holds one token after the feed has grown, and the function that ends the watch.

@@ -24,9 +24,6 @@ import (
 // FileName is the name of the ledger in a centre's directory.
 const FileName = "dispatch.db"
 
-// schemaVersion is what PRAGMA user_version says of the tables below.
-const schemaVersion = 1
-
 // Errors that callers branch on.
 var (
 	ErrNotFound = errors.New("not in the ledger")
@@ -36,112 +33,11 @@ var (
 	ErrConflict = errors.New("it contradicts what is stored")
 )
 
-const schema = `
-CREATE TABLE station (
-	id            TEXT PRIMARY KEY,
-	jurisdiction  TEXT NOT NULL,
-	name          TEXT NOT NULL,
-	latitude      REAL,
-	longitude     REAL,
-	enrolled      INTEGER NOT NULL,
-	last_word     INTEGER NOT NULL DEFAULT 0,
-	online        INTEGER NOT NULL DEFAULT 0,
-	state         BLOB
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE chain (
-	station  TEXT NOT NULL REFERENCES station(id),
-	epoch    BLOB NOT NULL,
-	lane     INTEGER NOT NULL,
-	head     INTEGER NOT NULL,
-	touched  INTEGER NOT NULL,
-	PRIMARY KEY (station, epoch, lane)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE event (
-	id        INTEGER PRIMARY KEY AUTOINCREMENT,
-	station   TEXT NOT NULL REFERENCES station(id),
-	epoch     BLOB NOT NULL,
-	seq       INTEGER NOT NULL,
-	received  INTEGER NOT NULL,
-	record    BLOB NOT NULL,
-	UNIQUE (station, epoch, seq)
-) STRICT;
-
-CREATE TABLE alarm (
-	event      INTEGER PRIMARY KEY REFERENCES event(id),
-	place      TEXT NOT NULL,             -- station, source and zone: what a restore ends
-	owner      TEXT NOT NULL DEFAULT '',
-	claimed    INTEGER NOT NULL DEFAULT 0,
-	closed_by  TEXT NOT NULL DEFAULT '',
-	closed     INTEGER NOT NULL DEFAULT 0, -- acknowledged at; 0 = open
-	restored   INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX alarm_open  ON alarm(event) WHERE closed = 0;
-CREATE INDEX alarm_place ON alarm(place, event);
-
-CREATE TABLE action (
-	id     INTEGER PRIMARY KEY,
-	event  INTEGER NOT NULL REFERENCES alarm(event),
-	at     INTEGER NOT NULL,
-	who    TEXT NOT NULL,
-	verb   TEXT NOT NULL
-) STRICT;
-CREATE INDEX action_event ON action(event, id);
-
-CREATE TABLE feed (
-	id     INTEGER PRIMARY KEY AUTOINCREMENT,
-	event  INTEGER NOT NULL
-) STRICT;
-
-CREATE TABLE command (
-	id        TEXT PRIMARY KEY,
-	station   TEXT NOT NULL REFERENCES station(id),
-	kind      TEXT NOT NULL,
-	body      BLOB NOT NULL,
-	created   INTEGER NOT NULL,
-	expires   INTEGER NOT NULL,
-	state     TEXT NOT NULL DEFAULT 'open', -- open, done, refused, expired
-	reply     BLOB,
-	answered  INTEGER NOT NULL DEFAULT 0
-) STRICT, WITHOUT ROWID;
-CREATE INDEX command_open ON command(station) WHERE state = 'open';
-
-CREATE TABLE viewing (
-	id       TEXT PRIMARY KEY,
-	station  TEXT NOT NULL REFERENCES station(id),
-	camera   TEXT NOT NULL,
-	profile  TEXT NOT NULL,
-	purpose  TEXT NOT NULL,
-	who      TEXT NOT NULL,
-	asked    INTEGER NOT NULL,
-	began    INTEGER NOT NULL DEFAULT 0,
-	ended    INTEGER NOT NULL DEFAULT 0,
-	outcome  TEXT NOT NULL DEFAULT 'asked' -- asked, live, refused, closed
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE person (
-	name     TEXT PRIMARY KEY,
-	hash     BLOB NOT NULL,
-	changed  INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE session (
-	token    BLOB PRIMARY KEY,             -- SHA-256 of the cookie
-	person   TEXT NOT NULL REFERENCES person(name),
-	expires  INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE setting (
-	key    TEXT PRIMARY KEY,
-	value  TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-`
-
 // Ledger is the centre's opened store. Its methods may be called by many goroutines.
 type Ledger struct {
-	w *sql.DB // one connection
-	r *sql.DB
+	w     *sql.DB // one connection
+	r     *sql.DB
+	store storing // what Store does over and over, prepared on w
 
 	mu    sync.Mutex // guards the fields below
 	stirs map[chan struct{}]struct{}
@@ -163,13 +59,7 @@ func Create(ctx context.Context, dir, name string) error {
 		return fmt.Errorf("creating %s: %w", path, err)
 	}
 	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, schema); err != nil {
-		return fmt.Errorf("creating %s: %w", path, err)
-	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil {
-		return fmt.Errorf("creating %s: %w", path, err)
-	}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO setting VALUES ('name', ?)", name); err != nil {
+	if err := build(ctx, tx, name); err != nil {
 		return fmt.Errorf("creating %s: %w", path, err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -189,20 +79,18 @@ func Open(ctx context.Context, dir string) (*Ledger, error) {
 		return nil, err
 	}
 	w.SetMaxOpenConns(1)
-	var version int
-	if err := w.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	if err := migrate(ctx, w); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), w.Close())
 	}
-	if version != schemaVersion {
-		return nil, errors.Join(fmt.Errorf("opening %s: it has schema %d, this program knows %d; use the program that made it",
-			path, version, schemaVersion), w.Close())
+	l := &Ledger{w: w, stirs: make(map[chan struct{}]struct{})}
+	if l.store, err = prepare(ctx, w); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), w.Close())
 	}
-	r, err := open(path, "rw")
-	if err != nil {
+	if l.r, err = open(path, "rw"); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	r.SetMaxOpenConns(4)
-	return &Ledger{w: w, r: r, stirs: make(map[chan struct{}]struct{})}, nil
+	l.r.SetMaxOpenConns(4)
+	return l, nil
 }
 
 func open(path, mode string) (*sql.DB, error) {
@@ -220,7 +108,7 @@ func open(path, mode string) (*sql.DB, error) {
 
 // Close ends all use of the ledger.
 func (l *Ledger) Close() error {
-	if err := errors.Join(l.r.Close(), l.w.Close()); err != nil {
+	if err := errors.Join(l.r.Close(), l.store.close(), l.w.Close()); err != nil {
 		return fmt.Errorf("closing the ledger: %w", err)
 	}
 	return nil

@@ -21,6 +21,7 @@ type Station struct {
 	Enrolled  time.Time
 	LastWord  time.Time   // when the centre last heard it; zero = never
 	Online    bool        // what its state, or its will, last said
+	Farewell  time.Time   // when it said goodbye in good order, by its own clock; zero = it has not, or a will spoke for it
 	State     topic.State // zero = never heard
 	Heads     map[event.Lane]uint64
 }
@@ -39,6 +40,9 @@ func (s Station) Backlog() uint64 {
 
 // Enrol puts a station into the roster, or changes its name, jurisdiction and place.
 func (l *Ledger) Enrol(ctx context.Context, s Station) error {
+	if s.Address.Station == Centre {
+		return fmt.Errorf("enrolling %s: the centre itself speaks under that name; give the station another", Centre)
+	}
 	return l.write(ctx, "enrolling "+s.Address.Station, func(tx *sql.Tx) (bool, error) {
 		_, err := tx.ExecContext(ctx, `INSERT INTO station (id, jurisdiction, name, latitude, longitude, enrolled)
 			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET jurisdiction = excluded.jurisdiction, name = excluded.name,
@@ -52,7 +56,7 @@ func (l *Ledger) Enrol(ctx context.Context, s Station) error {
 // since its events stay.
 func (l *Ledger) Strike(ctx context.Context, id string) error {
 	return l.write(ctx, "striking "+id+" from the roster", func(tx *sql.Tx) (bool, error) {
-		_, err := tx.ExecContext(ctx, "DELETE FROM station WHERE id = ?", id)
+		_, err := tx.ExecContext(ctx, "DELETE FROM station WHERE id = ? AND id <> ?", id, Centre)
 		return false, err
 	})
 }
@@ -60,7 +64,7 @@ func (l *Ledger) Strike(ctx context.Context, id string) error {
 // StationOf is the roster's address of a station id; ErrNotFound when it is not enrolled.
 func (l *Ledger) StationOf(ctx context.Context, id string) (topic.Address, error) {
 	a := topic.Address{Station: id}
-	err := l.r.QueryRowContext(ctx, "SELECT jurisdiction FROM station WHERE id = ?", id).Scan(&a.Jurisdiction)
+	err := l.r.QueryRowContext(ctx, "SELECT jurisdiction FROM station WHERE id = ? AND id <> ?", id, Centre).Scan(&a.Jurisdiction)
 	if errors.Is(err, sql.ErrNoRows) {
 		return a, fmt.Errorf("station %q: %w; enrol it with `dispatch enrol`", id, ErrNotFound)
 	}
@@ -72,8 +76,8 @@ func (l *Ledger) StationOf(ctx context.Context, id string) (topic.Address, error
 
 // Stations lists the roster with the chain heads of each station's present epoch, ordered by id.
 func (l *Ledger) Stations(ctx context.Context) ([]Station, error) {
-	rows, err := l.r.QueryContext(ctx, `SELECT id, jurisdiction, name, latitude, longitude, enrolled, last_word, online, state
-		FROM station ORDER BY id`)
+	rows, err := l.r.QueryContext(ctx, `SELECT id, jurisdiction, name, latitude, longitude, enrolled, last_word, online, farewell, state
+		FROM station WHERE id <> ? ORDER BY id`, Centre)
 	if err != nil {
 		return nil, fmt.Errorf("reading the roster: %w", err)
 	}
@@ -99,13 +103,13 @@ func (l *Ledger) Stations(ctx context.Context) ([]Station, error) {
 
 func scanStation(rows *sql.Rows) (Station, error) {
 	var s Station
-	var enrolled, word int64
+	var enrolled, word, farewell int64
 	var state []byte
 	if err := rows.Scan(&s.Address.Station, &s.Address.Jurisdiction, &s.Name, &s.Latitude, &s.Longitude, &enrolled, &word,
-		&s.Online, &state); err != nil {
+		&s.Online, &farewell, &state); err != nil {
 		return s, fmt.Errorf("reading the roster: %w", err)
 	}
-	s.Enrolled, s.LastWord = fromNanos(enrolled), fromNanos(word)
+	s.Enrolled, s.LastWord, s.Farewell = fromNanos(enrolled), fromNanos(word), fromNanos(farewell)
 	if state != nil {
 		if err := json.Unmarshal(state, &s.State); err != nil {
 			return s, fmt.Errorf("reading the state of %s: %w", s.Address.Station, err)
@@ -136,22 +140,84 @@ func (l *Ledger) Heads(ctx context.Context, station string, epoch event.Epoch) (
 	return heads, nil
 }
 
-// Heard keeps a station's state. heard is when its word was spoken as far as the centre can tell: the time of arrival, or
-// for a retained message, which may be old, the time that it bears itself. A will has no new word in it: pass the zero time.
-func (l *Ledger) Heard(ctx context.Context, s topic.State, heard time.Time) error {
+// Word is what a station said of its present.
+type Word struct {
+	State topic.State
+	// Heard is when it was spoken as far as the centre can tell: the time of arrival, or for a retained message, which may be
+	// old, the time that it bears itself. A will has no new word in it: zero.
+	Heard    time.Time
+	Retained bool
+}
+
+// lastTest is the gauge by which a station tells when its daily test last passed: seconds since 1970, 0 = it has not yet.
+const lastTest = "last_test_at_s"
+
+// Heard keeps what stations say of themselves, in one transaction.
+func (l *Ledger) Heard(ctx context.Context, words ...Word) error {
+	if len(words) == 0 {
+		return nil
+	}
+	return l.write(ctx, "keeping the state of "+words[0].State.Station, func(tx *sql.Tx) (bool, error) {
+		for _, w := range words {
+			if err := hear(ctx, tx, w); err != nil {
+				return false, fmt.Errorf("of %s: %w", w.State.Station, err)
+			}
+		}
+		return false, nil
+	})
+}
+
+func hear(ctx context.Context, tx *sql.Tx, w Word) error {
+	s := w.State
 	b, err := json.Marshal(s)
 	if err != nil {
-		return fmt.Errorf("encoding the state of %s: %w", s.Station, err)
+		return fmt.Errorf("encoding the state: %w", err)
 	}
-	return l.write(ctx, "keeping the state of "+s.Station, func(tx *sql.Tx) (bool, error) {
-		if s.Online {
-			_, err := tx.ExecContext(ctx, "UPDATE station SET online = 1, state = ?, last_word = max(last_word, ?) WHERE id = ?",
-				b, nanos(heard), s.Station)
-			return false, err
+	if !s.Online {
+		return hearGoodbye(ctx, tx, s, b)
+	}
+	// The present moves the last word even backwards: the centre's clock may have been set. What is retained does not.
+	_, err = tx.ExecContext(ctx, `UPDATE station SET online = 1, farewell = 0, state = ?, carrier = ?, heartbeat = ?,
+		last_word = CASE WHEN ? THEN max(last_word, ?5) ELSE ?5 END WHERE id = ?`, b, s.Carrier, s.Heartbeat, w.Retained, nanos(w.Heard), s.Station)
+	if err != nil {
+		return err
+	}
+	if at, ok := s.Gauges[lastTest]; ok {
+		return testClaimed(ctx, tx, s.Station, fromSeconds(at), w.Heard)
+	}
+	return nil
+}
+
+// hearGoodbye keeps what is known: a will, and a farewell, know nothing of zones and cameras. A will was written before the
+// station's last word, a farewell after it.
+func hearGoodbye(ctx context.Context, tx *sql.Tx, s topic.State, b []byte) error {
+	var known []byte
+	err := tx.QueryRowContext(ctx, "SELECT state FROM station WHERE id = ?", s.Station).Scan(&known)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var last topic.State
+	if known != nil {
+		if err := json.Unmarshal(known, &last); err != nil {
+			return err
 		}
-		// A will knows nothing of zones and cameras: the last full word stays.
-		_, err := tx.ExecContext(ctx, "UPDATE station SET online = 0, state = coalesce(state, ?), last_word = max(last_word, ?) WHERE id = ?",
-			b, nanos(heard), s.Station)
-		return false, err
-	})
+	}
+	farewell := time.Time{}
+	if last.Online && s.At.After(last.At) {
+		farewell = s.At
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE station SET online = 0, farewell = max(farewell, ?), state = coalesce(state, ?) WHERE id = ?",
+		nanos(farewell), b, s.Station)
+	return err
+}
+
+// fromSeconds is a gauge's time; what cannot be one is zero.
+func fromSeconds(s float64) time.Time {
+	if !(s > 0 && s < 1<<33) {
+		return time.Time{}
+	}
+	return time.Unix(int64(s), 0).UTC()
 }
