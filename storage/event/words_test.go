@@ -45,7 +45,7 @@ func TestEveryNumberHasAWord(t *testing.T) {
 			t.Errorf("kind %d has no word", k)
 		}
 	}
-	for tag := event.TagState; tag <= event.TagZone; tag++ {
+	for tag := event.TagState; tag <= event.TagUnreceipted; tag++ {
 		if s := tag.String(); s == "" || s[:3] == "tag" {
 			t.Errorf("tag %d has no word", tag)
 		}

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"watchpost/storage/event"
@@ -42,6 +43,11 @@ const (
 	requestTaken
 	requestLeft // nobody waits for it any more, and nobody had begun
 )
+
+// hurries reports whether an alarm is among the drafts.
+func (r *request) hurries() bool {
+	return r != nil && slices.ContainsFunc(r.drafts, func(d event.Draft) bool { return event.LaneOf(d.Kind, d.Severity) == event.LaneAlarm })
+}
 
 func (r *request) answer(err error) {
 	r.err = err
@@ -96,6 +102,9 @@ func (l *Log) submit(ctx context.Context, r *request) error {
 	case <-l.quit:
 		return ErrClosed
 	default:
+	}
+	if r.hurries() {
+		signal(l.urgent)
 	}
 	select {
 	case l.queue <- r:

@@ -249,12 +249,12 @@ func TestCloseWhileAppending(t *testing.T) {
 func TestFullBeforeNextFile(t *testing.T) {
 	l := testLog(t, t.TempDir())
 	mustAppend(t, l, draft(event.SeverityAlarm, "x"))
-	next := l.walPath(l.nextWAL)
+	next := l.wal.path(l.wal.id + 1)
 	if err := errors.Join(os.Remove(next), os.Symlink(filepath.Join(l.opt.Dir, "gone", "gone"), next)); err != nil {
 		t.Fatal(err)
 	}
 	l.mu.Lock()
-	l.walShort = true // as the commit before has found
+	l.wal.short = true // as the commit before has found
 	l.mu.Unlock()
 	_, err := l.Append(t.Context(), draft(event.SeverityAlarm, "y"))
 	if s := l.Stats(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "free some space") || !s.Full || s.Refused != 1 {

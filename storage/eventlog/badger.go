@@ -14,18 +14,20 @@ const (
 	memTableSize = 2 << 20
 	walSize      = 2 * memTableSize // Badger maps a memtable's log at twice its size
 	walSuffix    = ".mem"
+	noStall      = 1 << 20 // tables of level 0: the writer is held up instead (crowded)
 )
 
 // tiny is Badger's profile for a box with 512 MB to 1 GB: values stay in the tree, so that the memtable's log alone
-// decides what survives; at most 15 % of MemTableSize (314,572 bytes) go into one transaction.
+// decides what survives, and that is synced here (wal); at most 15 % of MemTableSize (314,572 bytes) go into one
+// transaction. Badger's compactors look for work twenty times a second each; there are none, and merge calls for the work.
 func tiny(dir string, log *slog.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
-		WithSyncWrites(true).
+		WithSyncWrites(false).
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(2).
-		WithNumCompactors(2).
-		WithNumLevelZeroTables(2).
-		WithNumLevelZeroTablesStall(6).
+		WithNumCompactors(0).
+		WithNumLevelZeroTables(1).
+		WithNumLevelZeroTablesStall(noStall).
 		WithBaseTableSize(1 << 20).
 		WithBlockCacheSize(1 << 20).
 		WithIndexCacheSize(1 << 20).

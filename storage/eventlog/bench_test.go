@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,6 +97,95 @@ func BenchmarkAppend64(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 	b.ReportMetric(percentile(took, 50), "p50-µs")
 	b.ReportMetric(percentile(took, 99), "p99-µs")
+}
+
+// plainLog is the least that makes events lasting: records with a CRC-32C at the end of a file, fdatasync.
+type plainLog struct {
+	f   *os.File
+	buf []byte
+}
+
+func (p *plainLog) append(records [][]byte) error {
+	p.buf = p.buf[:0]
+	for _, r := range records {
+		p.buf = binary.BigEndian.AppendUint32(p.buf, uint32(len(r)))
+		p.buf = append(p.buf, seal(nil, r)...)
+	}
+	if _, err := p.f.Write(p.buf); err != nil {
+		return err
+	}
+	return unix.Fdatasync(int(p.f.Fd()))
+}
+
+// BenchmarkCommit64 is 64 events of some 512 bytes in each commit, in rounds that alternate with a plain log's.
+func BenchmarkCommit64(b *testing.B) {
+	const commit, round = 64, 256 // events in a commit, commits in a round
+	l := testLog(b, b.TempDir())
+	f, err := os.Create(filepath.Join(b.TempDir(), "plain"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	plain := plainLog{f: f}
+	drafts, records := make([]event.Draft, commit), make([][]byte, commit)
+	for i := range drafts {
+		drafts[i] = benchDraft(b, event.SeverityNotice)
+		if records[i], err = event.AppendRecord(nil, drafts[i].Event(testStation, l.epoch, uint64(i)+1)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var ours, theirs []time.Duration
+	var cpu time.Duration
+	n := 0
+	for b.Loop() {
+		start, before := time.Now(), cpuTime(b)
+		for range round {
+			mustAppend(b, l, drafts...)
+		}
+		ours = append(ours, time.Since(start))
+		b.StopTimer()
+		waitIdle(b)
+		cpu += cpuTime(b) - before
+		start = time.Now()
+		for range round {
+			if err := plain.append(records); err != nil {
+				b.Fatal(err)
+			}
+		}
+		theirs = append(theirs, time.Since(start))
+		if err := f.Truncate(0); err != nil {
+			b.Fatal(err)
+		}
+		n += round * commit
+		b.StartTimer()
+	}
+	ourRound, theirRound := percentile(ours, 50), percentile(theirs, 50)
+	b.ReportMetric(round*commit/ourRound*1e6, "events/s")
+	b.ReportMetric(round*commit/theirRound*1e6, "plain-events/s")
+	b.ReportMetric(theirRound/ourRound, "ratio")
+	b.ReportMetric(cpu.Seconds()*1e6/float64(n), "cpu-ms/1000")
+}
+
+// cpuTime is what the process has used.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// waitIdle waits until the process uses little CPU: what Badger does behind a round is not the plain log's burden.
+func waitIdle(b *testing.B) {
+	b.Helper()
+	for range 100 {
+		before := cpuTime(b)
+		<-time.After(20 * time.Millisecond)
+		if cpuTime(b)-before < 2*time.Millisecond {
+			return
+		}
+	}
 }
 
 // benchLog is a closed log of n events in one lane.

@@ -27,7 +27,21 @@ func (l *Log) write() {
 				return
 			}
 		}
+		if l.level0.Load() >= crowded && !first.hurries() {
+			l.holdUp()
+		}
 		l.commit(l.collect(first))
+	}
+}
+
+// holdUp gives merging a moment, unless an alarm comes.
+func (l *Log) holdUp() {
+	signal(l.chores)
+	select {
+	case <-l.done:
+	case <-l.urgent:
+	case <-time.After(heldUp):
+	case <-l.quit:
 	}
 }
 
@@ -70,9 +84,6 @@ func (l *Log) ready(b *batch) {
 		return
 	}
 	ok, err := l.roomFor(roomToAppend)
-	if ok && l.resting {
-		err = l.rouse()
-	}
 	if errors.Is(err, ErrClosed) || errors.Is(err, ErrFailed) {
 		b.refuse, b.blocked = err, err
 		return
@@ -101,11 +112,10 @@ func (l *Log) broken() error {
 	if l.failure != nil {
 		return l.failure
 	}
-	if l.walShort {
-		if _, err := l.growWAL(); err != nil {
+	if l.wal.short {
+		if err := l.wal.grow(); err != nil {
 			return fmt.Errorf("%w: free some space: %w", ErrFull, err)
 		}
-		l.walShort = false
 	}
 	return nil
 }
@@ -330,7 +340,7 @@ func (l *Log) commit(b *batch) {
 		key := cursorKey(r.centre.centre, r.centre.lane)
 		b.entries = append(b.entries, badger.NewEntry(key, seal(key, laneKey(0, 0, r.upto)[2:])))
 	}
-	err := l.store(b.entries)
+	err := l.store(b)
 	if err == nil {
 		l.settle(b)
 	} else {
@@ -339,25 +349,47 @@ func (l *Log) commit(b *batch) {
 	for _, r := range b.requests {
 		r.answer(err)
 	}
-	if len(b.entries) > 0 && err == nil {
-		l.afterCommit()
-	}
 }
 
-// store writes entries in one transaction and returns when they are on disk.
-func (l *Log) store(entries []*badger.Entry) error {
-	if len(entries) == 0 {
+// store writes a batch in one transaction and returns when it is on disk.
+func (l *Log) store(b *batch) error {
+	if len(b.entries) == 0 {
 		return nil
 	}
 	l.dirty = true
 	txn := l.db.NewTransaction(true)
 	defer txn.Discard()
-	for _, e := range entries {
+	for _, e := range b.entries {
 		if err := txn.SetEntry(e); err != nil {
 			return err
 		}
 	}
-	return txn.Commit()
+	if err := txn.Commit(); err != nil {
+		return err
+	}
+	turned, err := l.wal.follow() // a transaction stands in one file whole
+	if err != nil {
+		return err
+	}
+	if err := l.wal.sync(); err != nil {
+		return err
+	}
+	if turned {
+		l.turn()
+	}
+	return nil
+}
+
+// turn gets the next memtable's log ready when a commit has begun a new one.
+func (l *Log) turn() {
+	if err := l.wal.grow(); err != nil {
+		l.opt.Log.LogAttrs(context.Background(), slog.LevelWarn, "event log: next file not allocated", slog.Any("err", err))
+	}
+	if err := l.keeper.sync(); err != nil {
+		l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: heads not synced", slog.Any("err", err))
+	}
+	l.countLevel0()
+	signal(l.chores)
 }
 
 // settle makes what is on disk known.
@@ -395,19 +427,4 @@ func (l *Log) fail(cause error) error {
 	l.failure = fmt.Errorf("%w: close it and open it again: %w", ErrFailed, cause)
 	l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: write failed, no more events are taken", slog.Any("err", cause))
 	return l.failure
-}
-
-// afterCommit gets the next memtable's log ready when this commit has begun a new one.
-func (l *Log) afterCommit() {
-	turned, err := l.growWAL()
-	if err != nil {
-		l.walShort = true
-		l.opt.Log.LogAttrs(context.Background(), slog.LevelWarn, "event log: next file not allocated", slog.Any("err", err))
-	}
-	if !turned {
-		return
-	}
-	if err := l.keeper.sync(); err != nil {
-		l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: heads not synced", slog.Any("err", err))
-	}
 }

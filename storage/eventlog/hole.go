@@ -76,8 +76,5 @@ func (l *Log) lost(h hole) {
 	l.untold = append(l.untold, h)
 	l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: events cannot be read any more",
 		slog.String("lane", h.lane.String()), slog.Uint64("from", h.from), slog.Uint64("upto", h.upto))
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
+	signal(l.kick)
 }

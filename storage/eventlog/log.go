@@ -59,28 +59,28 @@ type Log struct {
 
 	queue   chan *request
 	kick    chan struct{} // there are holes to tell
+	urgent  chan struct{} // an alarm is queued
+	chores  chan struct{} // there may be something to do for tend
+	done    chan struct{} // tend has done something
 	quit    chan struct{}
 	stopped chan struct{}
 	ends    sync.WaitGroup
 
 	// reading is held by readers while they use db, and by Close to take it away.
 	reading sync.RWMutex
+	level0  atomic.Int32 // tables there, as last counted
 	closed  atomic.Bool
 	closing sync.Once
 	closeIs error
 
 	// The writer alone uses these after Open.
 	keeper  *headsKeeper
+	wal     wal
 	next    uint64 // the next event's seq
 	once    onceBook
-	nextWAL int
 	dirty   bool // something was stored since Open
-	// resting says that Badger was opened on a full disk and merges nothing.
-	resting bool
-	// walShort says that the file of the next memtable is not allocated yet.
-	walShort bool
-	refused  refusal
-	carry    *request
+	refused refusal
+	carry   *request
 
 	// mu guards the fields below.
 	mu      sync.Mutex
@@ -223,11 +223,9 @@ func (l *Log) shut() error {
 			ErrDiskFull, free, l.opt.Dir, roomToClose))
 	} else {
 		errs = append(errs, l.db.Close())
-		if err := os.Remove(l.walPath(l.nextWAL)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, l.wal.removeNext())
 	}
-	errs = append(errs, l.room.holdSome(64<<10), l.lock.Close())
+	errs = append(errs, l.wal.close(), l.room.holdSome(64<<10), l.lock.Close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("closing the event log: %w", err)
 	}

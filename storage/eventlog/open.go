@@ -55,7 +55,8 @@ func Open(opt Options) (*Log, error) {
 	}
 	l := &Log{
 		opt: opt, lock: lock,
-		queue: make(chan *request, maxQueue), kick: make(chan struct{}, 1),
+		queue: make(chan *request, maxQueue), kick: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
+		chores: make(chan struct{}, 1), done: make(chan struct{}, 1),
 		quit: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}),
 		room: room{dir: opt.Dir, reserve: opt.ReserveBytes}, opened: time.Now(),
 	}
@@ -63,6 +64,7 @@ func Open(opt Options) (*Log, error) {
 		return nil, errors.Join(fmt.Errorf("opening the event log: %w", named(err)), l.abandon())
 	}
 	l.ends.Go(l.write)
+	l.ends.Go(l.tend)
 	return l, nil
 }
 
@@ -75,7 +77,7 @@ func (l *Log) abandon() error {
 	if l.keeper != nil {
 		errs = append(errs, l.keeper.close())
 	}
-	return errors.Join(append(errs, l.room.holdSome(64<<10), l.lock.Close())...)
+	return errors.Join(append(errs, l.wal.close(), l.room.holdSome(64<<10), l.lock.Close())...)
 }
 
 // start opens the files and reads the log's state.
@@ -91,7 +93,6 @@ func (l *Log) start() error {
 	if free < roomToOpen {
 		return fmt.Errorf("%w: %d bytes free in %s, opening the event log takes %d: free some space", ErrDiskFull, free, l.opt.Dir, roomToOpen)
 	}
-	l.resting = free < l.opt.ReserveBytes+roomToAppend
 	known.starts = min(known.starts, math.MaxUint8-1) + 1
 	if l.keeper, err = keepHeads(l.opt.Dir, known, turn); err != nil {
 		return err
@@ -108,7 +109,8 @@ func (l *Log) start() error {
 			return err
 		}
 	}
-	if err := l.allocate(); err != nil {
+	l.wal.dir = l.badgerDir()
+	if err := l.wal.begin(); err != nil {
 		return err
 	}
 	if l.epoch.IsZero() {
@@ -130,7 +132,7 @@ func hopeless(err error, starts uint8) bool {
 // openAndLoad opens Badger and reads the log's state from it. A panic of Badger's is damage.
 func (l *Log) openAndLoad(known heads) error {
 	err := sound(func() (err error) {
-		if l.db, err = openSafe(l.options(), known.starts >= suspicious); err != nil {
+		if l.db, err = openSafe(tiny(l.badgerDir(), l.opt.Log), known.starts >= suspicious); err != nil {
 			return err
 		}
 		return l.load()
@@ -226,7 +228,7 @@ func (l *Log) begin(known heads, damage error) error {
 	}
 	key := metaKey(metaLog)
 	b.add(key, seal(key, encodeMeta(l.opt.Station, l.epoch)))
-	if err := l.store(b.entries); err != nil {
+	if err := l.store(b); err != nil {
 		return err
 	}
 	l.keeper.now = heads{epoch: l.epoch, starts: 1}

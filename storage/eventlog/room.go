@@ -5,18 +5,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// How much room the log wants on its disk, in bytes. A commit itself needs none, since its files are allocated ahead
-// (growWAL); the room is for what follows it: up to three memtables flushed (7 MB), level 0 merged into the base level
-// (25 MB) while a second compactor merges a table into the level below (≤ 40 MB), all of it written through sparse maps.
+// How much room the log wants on its disk, in bytes. A commit itself needs none, since its files are allocated ahead (wal);
+// the room is for what follows it, all of it written through sparse maps: up to three memtables flushed (7 MB), and one
+// step of a merge (25 MB out of level 0, ≤ 40 MB below it).
 const (
 	roomToAppend = 64 << 20
+	roomToMerge  = 48 << 20
 	roomToMark   = 16 << 20 // for cursors and markers, which are small and rare
 	roomToOpen   = 16 << 20 // a first memtable, its flush, and a merge of a few of them
 	roomToClose  = 8 << 20  // the flush of the last memtables
@@ -140,56 +139,4 @@ func (l *Log) roomFor(n int64) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// growWAL allocates the file that Badger's next memtable will be logged to, before Badger creates it: an empty file with
-// blocks beyond its end, which Badger then stretches over them. It answers whether a new memtable was begun since the
-// last call. An empty file that stays behind at a kill is removed at the next open.
-func (l *Log) growWAL() (turned bool, err error) {
-	fi, err := os.Stat(l.walPath(l.nextWAL))
-	if err == nil && fi.Size() == 0 {
-		return false, nil
-	}
-	if err == nil {
-		turned = true
-		l.nextWAL++
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return false, fmt.Errorf("allocating the next memtable's log: %w", err)
-	}
-	f, err := os.OpenFile(l.walPath(l.nextWAL), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return turned, fmt.Errorf("allocating the next memtable's log: %w", err)
-	}
-	err = errors.Join(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, walSize), f.Close())
-	if err != nil {
-		return turned, errors.Join(fmt.Errorf("allocating the next memtable's log: %w", err), os.Remove(f.Name()))
-	}
-	return turned, syncDir(l.badgerDir())
-}
-
-func (l *Log) walPath(fid int) string {
-	return filepath.Join(l.badgerDir(), fmt.Sprintf("%05d%s", fid, walSuffix))
-}
-
-// fillWAL allocates the memtable log that Badger has just opened, and finds out which comes next.
-func (l *Log) fillWAL() error {
-	names, err := filepath.Glob(filepath.Join(l.badgerDir(), "*"+walSuffix))
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		fid, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(name), walSuffix))
-		if err != nil {
-			continue
-		}
-		l.nextWAL = max(l.nextWAL, fid+1)
-	}
-	f, err := os.OpenFile(l.walPath(l.nextWAL-1), os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Errorf("allocating the memtable's log: %w", err)
-	}
-	if err := errors.Join(unix.Fallocate(int(f.Fd()), 0, 0, walSize), f.Close()); err != nil {
-		return fmt.Errorf("allocating the memtable's log: %w", err)
-	}
-	return nil
 }
