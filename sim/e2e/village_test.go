@@ -125,7 +125,7 @@ func (v *village) start() {
 	v.t.Helper()
 	v.agent = start(v.t, "watchpostd", "-config", v.config)
 	v.agent.line("ready")
-	v.agent.says("listening for panels")
+	v.agent.says("network=tcp address=") // the UDP one may be told before it
 	m := regexp.MustCompile(`listening for panels.*network=tcp address=(\S+)`).FindStringSubmatch(v.agent.stderr())
 	if m == nil {
 		v.t.Fatalf("no address of the panel receiver in\n%s", v.agent.tail(20))
