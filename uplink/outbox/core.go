@@ -16,6 +16,10 @@ const MaxWindow = 256
 // readAhead is how many events of a lane are asked of the log at once.
 const readAhead = 256
 
+// mostQueued is how many messages of one lane may be beyond its receipt: brokers queue about a thousand for the centre
+// (Mosquitto 1000, NATS 1024) and drop what is more.
+const mostQueued = 960
+
 // Settings shape how fast and how carefully an outbox sends. The zero value of a field is its default.
 type Settings struct {
 	// Lanes is what the centre is sent; nil = all lanes.
@@ -23,9 +27,11 @@ type Settings struct {
 	// Window is how many messages may wait for their PUBACK: default 64, at most MaxWindow. An eighth of it is kept
 	// free for the alarm lane.
 	Window int
-	// Ahead is how many events of one lane may be sent beyond the receipt: default 960. It belongs below the number
-	// of messages that the broker queues for the centre (Mosquitto: 1000), because beyond that brokers drop.
+	// Ahead is how many events of one lane may be sent beyond the receipt: default 2048.
 	Ahead int
+	// BacklogRate is how many bytes of backlog may be sent a second; 0 = as many as the line takes without holding up an
+	// alarm, which always bounds it.
+	BacklogRate int
 	// FrameEvents and FrameBytes bound a frame of the backlog: default 64 events and 64 KiB of records.
 	FrameEvents int
 	FrameBytes  int
@@ -38,7 +44,7 @@ func (s Settings) withDefaults() Settings {
 		field             *int
 		standard, largest int
 	}{
-		{&s.Window, 64, MaxWindow}, {&s.Ahead, 960, 1 << 20},
+		{&s.Window, 64, MaxWindow}, {&s.Ahead, 2048, 1 << 20},
 		{&s.FrameEvents, 64, topic.MaxFrameEvents}, {&s.FrameBytes, 64 << 10, topic.MaxPayload / 2},
 	}
 	for _, n := range numbers {
@@ -47,6 +53,7 @@ func (s Settings) withDefaults() Settings {
 		}
 		*n.field = min(*n.field, n.largest)
 	}
+	s.BacklogRate = max(s.BacklogRate, 0)
 	if s.StallAfter <= 0 {
 		s.StallAfter = 30 * time.Second
 	}
@@ -80,12 +87,14 @@ type ReportKind uint8
 
 // The kinds of reports.
 const (
-	ReportStalled    ReportKind = iota + 1 // the broker acknowledged events, but the centre's receipt did not come
-	ReportResumed                          // receipts come again
-	ReportRefused                          // a receipt was not believed
-	ReportCursor                           // a receipt could not be made durable
-	ReportUnread                           // the log could not read the lane
-	ReportAskedAgain                       // the centre has less than it gave a receipt for, and is sent it again
+	ReportStalled         ReportKind = iota + 1 // the broker acknowledged events, but the centre's receipt did not come
+	ReportResumed                               // receipts come again
+	ReportRefused                               // a receipt was not believed
+	ReportCursor                                // a receipt could not be made durable
+	ReportUnread                                // the log could not read the lane
+	ReportAskedAgain                            // the centre has less than it gave a receipt for, and is sent it again
+	ReportGap                                   // frames did not reach the centre, and are sent again
+	ReportRefusedByBroker                       // links end whenever one event is sent: its lane waits
 )
 
 // Report is something about one lane that a person should know. A stall or refusal that goes on is reported at its first,
@@ -93,7 +102,7 @@ const (
 type Report struct {
 	Kind  ReportKind
 	Lane  event.Lane
-	From  uint64 // stalled: the first seq without a receipt
+	From  uint64 // stalled: the first seq without a receipt; else the first seq concerned, 0 = none
 	Upto  uint64 // stalled: the last seq that the broker acknowledged; refused: what the receipt claimed
 	Count int    // how often it happened since it last was well
 	Text  string // for people, with a remedy
@@ -101,10 +110,11 @@ type Report struct {
 
 // span is one frame that is sent and not receipted.
 type span struct {
-	id    uint64
-	last  uint64
-	count int
-	acked bool
+	id          uint64
+	first, last uint64
+	count       int
+	size        int // bytes of its records
+	acked       bool
 }
 
 // lane is the chain of one lane to one centre.
@@ -129,7 +139,12 @@ type lane struct {
 	below bool      // its last word is less than its receipt
 	blind time.Time // since when the lane cannot be read; zero = it can
 
-	stalls, refusals, unread int
+	asked   uint64    // the receipt from which the centre asked for what follows, plus one; 0 = it did not
+	askedAt time.Time // when it was sent that again
+
+	suspicion suspicion
+
+	stalls, refusals, unread, gaps int
 }
 
 // Core decides what one centre is sent next. It is pure: time comes in with each call, and what to publish, to save and
@@ -140,8 +155,18 @@ type Core struct {
 	lanes    [4]lane
 	up       bool
 	lastID   uint64
-	flight   map[uint64]event.Lane // published on this link, not acknowledged
+	flight   map[uint64]flown // published on this link, not acknowledged
+	pace     pace
+	bound    frameBound
 	reports  []Report
+}
+
+// flown is a frame under way to the broker.
+type flown struct {
+	lane   event.Lane
+	at     time.Time
+	bytes  int  // on the wire, as far as is known
+	charge bool // counts against Settings.BacklogRate
 }
 
 // Resume is where one lane stood when the agent started.
@@ -152,7 +177,7 @@ type Resume struct {
 
 // NewCore is the outbox of a log's epoch, resuming at the durable receipts.
 func NewCore(s Settings, epoch event.Epoch, at map[event.Lane]Resume) *Core {
-	c := &Core{settings: s.withDefaults(), epoch: epoch, flight: map[uint64]event.Lane{}}
+	c := &Core{settings: s.withDefaults(), epoch: epoch, flight: map[uint64]flown{}}
 	for i, name := range event.Lanes() {
 		r := at[name]
 		c.lanes[i] = lane{name: name, receipt: r.Receipt, saved: r.Receipt, ever: max(r.Receipt, r.Head)}
@@ -174,21 +199,26 @@ func (c *Core) lane(name event.Lane) *lane {
 	return nil
 }
 
-// LinkUp begins a link: every lane resumes after its receipt.
-func (c *Core) LinkUp(_ time.Time) {
+// LinkUp begins a link: every lane resumes after its receipt, and the line is measured afresh.
+func (c *Core) LinkUp(now time.Time) {
 	c.up = true
 	clear(c.flight)
+	c.pace.begin(now, c.settings.BacklogRate)
 	for i := range c.lanes {
 		c.lanes[i].rewind()
-		c.lanes[i].probing = false
+		c.lanes[i].probing, c.lanes[i].asked = false, 0
 	}
 }
 
 // LinkDown ends a link: what is not acknowledged is forgotten, not lost.
-func (c *Core) LinkDown(_ time.Time) {
-	c.up = false
+func (c *Core) LinkDown(now time.Time) {
+	if !c.up {
+		return
+	}
+	c.up, c.pace.resume = false, time.Time{}
 	clear(c.flight)
 	for i := range c.lanes {
+		c.suspect(now, &c.lanes[i])
 		c.lanes[i].rewind()
 	}
 }
@@ -223,7 +253,11 @@ func (c *Core) open(l *lane) bool {
 		limit -= (limit + 7) / 8
 		limit = max(limit, 1)
 	}
-	return c.up && l.on && len(c.flight) < limit && l.ahead < c.settings.Ahead && !(l.probing && len(l.spans) > 0)
+	if c.careful() {
+		limit = 1
+	}
+	return c.up && l.on && l.suspicion.until.IsZero() && len(c.flight) < limit &&
+		l.ahead < c.settings.Ahead && len(l.spans) < mostQueued && !(l.probing && len(l.spans) > 0)
 }
 
 // Offer answers Want(name, after, n) with what the log holds; fewer than n events mean that it holds no more. An answer to
@@ -258,16 +292,33 @@ func (c *Core) Unread(now time.Time, name event.Lane, why error) {
 	}
 }
 
-// Next is the frame to publish now, if there is one: the first lane's that has anything to send. Answer Want before, or
-// a lane that waits for its events holds back those behind it.
-func (c *Core) Next(_ time.Time) (Send, bool) {
+// Next is the frame to publish now, if there is one: of the alarm lane; else of a lane whose events are sent as they happen;
+// else of the backlog, as the line allows. Answer Want before, or a lane that waits for its events holds back those behind it.
+func (c *Core) Next(now time.Time) (Send, bool) {
+	c.pace.resume = time.Time{}
 	for i := range c.lanes {
 		l := &c.lanes[i]
-		if !c.open(l) {
+		if (l.name != event.LaneAlarm && !l.live) || !c.open(l) {
 			continue
 		}
 		if len(l.pending) > 0 {
-			return c.cut(l), true
+			return c.cut(now, l, c.settings.FrameBytes), true
+		}
+		if l.more {
+			return Send{}, false
+		}
+	}
+	for i := range c.lanes {
+		l := &c.lanes[i]
+		if l.name == event.LaneAlarm || l.live || !c.open(l) {
+			continue
+		}
+		if len(l.pending) > 0 {
+			room := c.pace.room(now, c.settings.FrameBytes)
+			if room == 0 {
+				return Send{}, false
+			}
+			return c.cut(now, l, room), true
 		}
 		if l.more {
 			return Send{}, false
@@ -276,177 +327,69 @@ func (c *Core) Next(_ time.Time) (Send, bool) {
 	return Send{}, false
 }
 
-// cut takes the next frame off a lane's pending events: one event if it is live or a probe, else as many as fit.
-func (c *Core) cut(l *lane) Send {
-	n, bytes := 1, l.pending[0].Size
+// cut takes the next frame off a lane's pending events: one event if it is live or a probe, else as many as fit into so many
+// bytes of records.
+func (c *Core) cut(now time.Time, l *lane, bytes int) Send {
+	s := span{id: c.lastID + 1, first: l.pending[0].Event.Seq, count: 1, size: l.pending[0].Size}
 	if !l.live && !l.probing {
+		bytes = c.bound.of(now, bytes)
 		most := min(len(l.pending), c.settings.FrameEvents, c.settings.Ahead-l.ahead)
-		for n < most && bytes+l.pending[n].Size <= c.settings.FrameBytes {
-			bytes += l.pending[n].Size
-			n++
+		for s.count < most && s.size+l.pending[s.count].Size <= bytes {
+			s.size += l.pending[s.count].Size
+			s.count++
 		}
 	}
-	f := topic.Frame{Epoch: c.epoch, Lane: l.name, Prev: l.sent, Historical: !l.live, Events: make([]event.Event, n)}
-	for i, it := range l.pending[:n] {
+	f := topic.Frame{Epoch: c.epoch, Lane: l.name, Prev: l.sent, Historical: !l.live, Events: make([]event.Event, s.count)}
+	for i, it := range l.pending[:s.count] {
 		f.Events[i] = it.Event
 	}
-	if l.pending = l.pending[n:]; len(l.pending) == 0 {
+	if l.pending = l.pending[s.count:]; len(l.pending) == 0 {
 		l.pending = nil
 		l.live = l.live || !l.more
 	}
-	l.sent = f.Last()
+	s.last = f.Last()
+	l.sent = s.last
 	l.ever = max(l.ever, l.sent)
-	c.lastID++
-	c.flight[c.lastID] = l.name
-	l.spans = append(l.spans, span{id: c.lastID, last: l.sent, count: n})
-	l.ahead += n
-	return Send{ID: c.lastID, Frame: f}
+	l.ahead += s.count
+	l.spans = append(l.spans, s)
+	c.lastID = s.id
+	fly := flown{lane: l.name, at: now, charge: f.Historical && l.name != event.LaneAlarm}
+	c.flight[s.id] = c.pace.sent(fly, c.pace.packed(s.size))
+	return Send{ID: s.id, Frame: f}
 }
 
-// Packed says how many bytes the frame that Next gave out has on the wire; without it, the size of its records counts.
-func (c *Core) Packed(_ uint64, _ int) {}
+// Packed says how many bytes the payload of a frame that Next gave out has; without it, that is guessed from its records.
+func (c *Core) Packed(id uint64, bytes int) {
+	fly, ok := c.flight[id]
+	if !ok {
+		return
+	}
+	l := c.lane(fly.lane)
+	if n := len(l.spans); n > 0 && l.spans[n-1].id == id {
+		c.pace.learn(l.spans[n-1].size, bytes)
+	}
+	c.flight[id] = c.pace.sent(fly, bytes)
+}
 
 // Acked says that the broker took a frame. An id of an older link, or one told twice, changes nothing.
 func (c *Core) Acked(now time.Time, id uint64) {
-	name, ok := c.flight[id]
+	fly, ok := c.flight[id]
 	if !ok {
 		return
 	}
 	delete(c.flight, id)
-	l := c.lane(name)
+	c.pace.acked(now, id, c.lastID, fly)
+	l := c.lane(fly.lane)
 	for i := range l.spans {
 		if l.spans[i].id == id {
 			l.spans[i].acked = true
+			c.absolve(l, l.spans[i].last)
 			break
 		}
 	}
 	if l.quiet.IsZero() && l.waiting() {
 		l.quiet = now
 	}
-}
-
-// waiting says whether the acknowledged prefix is ahead of the receipt.
-func (l *lane) waiting() bool { return len(l.spans) > 0 && l.spans[0].acked }
-
-// Receipt takes the centre's word. The durable cursor only ever moves forward; a receipt that cannot be true is refused. A
-// word below the receipt is an old one that came late, or a centre restored from a backup that asks again: Tick decides.
-func (c *Core) Receipt(now time.Time, r topic.Receipt) error {
-	l := c.lane(r.Lane)
-	if l == nil {
-		return fmt.Errorf("receipt for %s, which is no lane", r.Lane)
-	}
-	if err := c.doubt(l, r); err != nil {
-		if l.refusals++; powerOfTwo(l.refusals) {
-			c.reports = append(c.reports, Report{Kind: ReportRefused, Lane: l.name, Upto: r.Upto, Count: l.refusals, Text: err.Error()})
-		}
-		return err
-	}
-	l.refusals = 0
-	if r.Upto <= l.receipt {
-		l.hear(now, r.Upto)
-		return nil
-	}
-	l.settle(now, r.Upto)
-	if l.stalls > 0 {
-		c.reports = append(c.reports, Report{Kind: ReportResumed, Lane: l.name, Upto: r.Upto, Count: l.stalls, Text: "receipts come again"})
-	}
-	l.probing, l.stalls = false, 0
-	return nil
-}
-
-// hear notes a word that moves nothing forward.
-func (l *lane) hear(now time.Time, upto uint64) {
-	l.word, l.below = upto, upto < l.receipt
-	switch {
-	case l.below && l.quiet.IsZero():
-		l.quiet = now
-	case !l.below && !l.waiting():
-		l.quiet = time.Time{}
-	}
-}
-
-// doubt says why a receipt cannot be true.
-func (c *Core) doubt(l *lane, r topic.Receipt) error {
-	switch {
-	case !l.on:
-		return fmt.Errorf("receipt for lane %s, which this centre is not sent: check its lanes in the station's configuration", l.name)
-	case r.Epoch != c.epoch:
-		return fmt.Errorf("receipt for epoch %s, the log's is %s: the centre speaks of another life of this log", r.Epoch, c.epoch)
-	case r.Upto > l.ever:
-		return fmt.Errorf("receipt for lane %s up to %d, but nothing beyond %d was ever sent: the centre mixes up stations or logs", l.name, r.Upto, l.ever)
-	}
-	return nil
-}
-
-// settle moves the receipt forward.
-func (l *lane) settle(now time.Time, upto uint64) {
-	l.receipt = upto
-	for len(l.spans) > 0 && l.spans[0].last <= upto {
-		l.ahead -= l.spans[0].count
-		l.spans = l.spans[1:]
-	}
-	if l.sent < upto { // sent on an older link and stored after all
-		l.sent = upto
-		for len(l.pending) > 0 && l.pending[0].Event.Seq <= upto {
-			l.pending = l.pending[1:]
-		}
-	}
-	l.quiet, l.below = time.Time{}, false
-	if l.waiting() {
-		l.quiet = now
-	}
-}
-
-// Tick rewinds every lane whose acknowledged events have waited too long for a receipt. It then sends one event at a time
-// until a receipt comes, so that a centre that stores nothing costs the line next to nothing. A lane whose centre has stood
-// by a lower word for as long is sent again from there.
-func (c *Core) Tick(now time.Time) {
-	for i := range c.lanes {
-		l := &c.lanes[i]
-		if !l.blind.IsZero() && now.Sub(l.blind) >= c.settings.StallAfter {
-			l.blind, l.more = time.Time{}, true
-		}
-		if l.quiet.IsZero() || now.Sub(l.quiet) < c.settings.StallAfter {
-			continue
-		}
-		if l.below {
-			c.reports = append(c.reports, Report{Kind: ReportAskedAgain, Lane: l.name, From: l.word + 1, Upto: l.receipt, Count: 1,
-				Text: fmt.Sprintf("lane %s: the centre gave a receipt up to %d and now has %d: it was restored from a backup or lost its store, and is sent the rest again",
-					l.name, l.receipt, l.word)})
-			l.receipt = l.word
-			l.rewind()
-			continue
-		}
-		upto := l.receipt
-		for _, s := range l.spans {
-			if !s.acked {
-				break
-			}
-			upto = s.last
-		}
-		if l.stalls++; powerOfTwo(l.stalls) {
-			c.reports = append(c.reports, Report{
-				Kind: ReportStalled, Lane: l.name, From: l.receipt + 1, Upto: upto, Count: l.stalls,
-				Text: fmt.Sprintf("lane %s: the broker took events up to %d but the centre's receipt stands at %d: check the broker's permissions for this station, its queue limits and the centre's store",
-					l.name, upto, l.receipt),
-			})
-		}
-		l.rewind()
-		l.probing = true
-	}
-}
-
-// Deadline is when Tick has something to do next; zero = nothing is waited for.
-func (c *Core) Deadline() time.Time {
-	var d time.Time
-	for i := range c.lanes {
-		for _, since := range [2]time.Time{c.lanes[i].quiet, c.lanes[i].blind} {
-			if t := since.Add(c.settings.StallAfter); !since.IsZero() && (d.IsZero() || t.Before(d)) {
-				d = t
-			}
-		}
-	}
-	return d
 }
 
 // TakeCursors hands out the receipts that moved since the last call.

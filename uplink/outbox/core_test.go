@@ -77,6 +77,11 @@ func (b *book) next(c *Core) (Send, bool) {
 	return c.Next(now(0))
 }
 
+// quick is a line so fast that nothing needs to be held back.
+func quick(c *Core) {
+	c.pace.window, c.pace.idle, c.pace.idleAt = mostWindow, time.Millisecond, now(0)
+}
+
 // drain takes every frame that the core would send now.
 func (b *book) drain(c *Core) []Send {
 	var list []Send
@@ -125,6 +130,7 @@ func TestAlarmsGoFirstAndABacklogInBatches(t *testing.T) {
 	c := NewCore(Settings{}, epoch(), nil)
 	expect(t, b.drain(c), "") // no link yet
 	c.LinkUp(now(0))
+	quick(c)
 	expect(t, b.drain(c), "alarm:0<104-105h main:0<2-6h trace:0<1-67h trace:67<68-103h")
 	b.add(event.LaneMain, "live")
 	expect(t, b.drain(c), "") // nobody said that the log grew
@@ -144,6 +150,7 @@ func TestAnUnreadAlarmIsNotOvertaken(t *testing.T) {
 	b.add(event.LaneMain, "m")
 	c := NewCore(Settings{FrameEvents: 1}, epoch(), nil)
 	c.LinkUp(now(0))
+	quick(c)
 	if s, ok := b.next(c); !ok || s.Frame.Lane != event.LaneMain {
 		t.Fatalf("%+v", s)
 	}
@@ -162,11 +169,13 @@ func TestFramesAreBoundedByBytes(t *testing.T) {
 	}
 	c := NewCore(Settings{FrameBytes: 3000, FrameEvents: 5}, epoch(), nil)
 	c.LinkUp(now(0))
+	quick(c)
 	expect(t, b.drain(c), "main:0<1-3h main:3<4-6h main:6<7-9h main:9<10-10h")
 	b = newBook()
 	b.add(event.LaneMain, strings.Repeat("x", 9000))
 	c = NewCore(Settings{FrameBytes: 3000}, epoch(), nil)
 	c.LinkUp(now(0))
+	quick(c)
 	expect(t, b.drain(c), "main:0<1-1h") // larger than the bound alone: it goes alone
 }
 
@@ -177,6 +186,7 @@ func TestTheWindowKeepsRoomForAlarms(t *testing.T) {
 	}
 	c := NewCore(Settings{Window: 8, FrameEvents: 2}, epoch(), nil)
 	c.LinkUp(now(0))
+	quick(c)
 	sent := b.drain(c)
 	if len(sent) != 7 {
 		t.Fatalf("%d frames of the main lane in a window of 8", len(sent))
@@ -202,6 +212,7 @@ func TestOnlyAReceiptMovesTheCursor(t *testing.T) {
 	}
 	c := NewCore(Settings{FrameEvents: 2}, epoch(), map[event.Lane]Resume{event.LaneMain: {Receipt: 1}})
 	c.LinkUp(now(0))
+	quick(c)
 	sent := b.drain(c)
 	expect(t, sent, "main:1<2-3h main:3<4-5h main:5<6-6h")
 	for _, s := range sent {
@@ -222,6 +233,7 @@ func TestOnlyAReceiptMovesTheCursor(t *testing.T) {
 	c.LinkDown(now(0))
 	expect(t, b.drain(c), "")
 	c.LinkUp(now(0))
+	quick(c)
 	expect(t, b.drain(c), "main:4<5-6h")
 	if got := c.Stored()[event.LaneMain]; got != 4 {
 		t.Fatalf("stored %d", got)
@@ -235,6 +247,7 @@ func TestReceiptsThatCannotBeTrue(t *testing.T) {
 	}
 	c := NewCore(Settings{Lanes: []event.Lane{event.LaneAlarm, event.LaneMain}}, epoch(), map[event.Lane]Resume{event.LaneMain: {Head: 2}})
 	c.LinkUp(now(0))
+	quick(c)
 	other := receipt(event.LaneMain, 1)
 	other.Epoch = event.Epoch{9}
 	for want, r := range map[string]topic.Receipt{
@@ -283,6 +296,7 @@ func TestAStalledLaneIsSentAgain(t *testing.T) {
 	}
 	c := NewCore(Settings{}, epoch(), nil)
 	c.LinkUp(now(0))
+	quick(c)
 	sent := b.drain(c)
 	for _, s := range sent[:3] {
 		c.Acked(now(0), s.ID)
@@ -328,6 +342,7 @@ func TestALaneDoesNotRunAwayFromItsReceipt(t *testing.T) {
 	}
 	c := NewCore(Settings{Ahead: 20, FrameEvents: 8}, epoch(), nil)
 	c.LinkUp(now(0))
+	quick(c)
 	sent := b.drain(c)
 	expect(t, sent, "trace:0<1-8h trace:8<9-16h trace:16<17-20h")
 	for _, s := range sent {
@@ -355,6 +370,7 @@ func TestAnEvictedRangeLeavesNoGap(t *testing.T) {
 	b.lanes[event.LaneTrace] = b.lanes[event.LaneTrace][6:]
 	c := NewCore(Settings{}, epoch(), map[event.Lane]Resume{event.LaneTrace: {Receipt: 2}})
 	c.LinkUp(now(0))
+	quick(c)
 	expect(t, b.drain(c), "trace:2<7-10h")
 }
 
@@ -366,6 +382,7 @@ func TestAStaleAnswerIsDropped(t *testing.T) {
 	}
 	c := NewCore(Settings{}, epoch(), nil)
 	c.LinkUp(now(0))
+	quick(c)
 	b.drain(c)
 	b.add(event.LaneMain, "m")
 	c.Woken()
@@ -378,6 +395,7 @@ func TestAStaleAnswerIsDropped(t *testing.T) {
 	}
 	c.LinkDown(now(0))
 	c.LinkUp(now(0))
+	quick(c)
 	c.Offer(lane, after, items(b.read(lane, after, n)), n)
 	expect(t, b.drain(c), "main:0<1-4h")
 	if _, _, _, ok := c.Want(); ok {
@@ -401,6 +419,7 @@ func BenchmarkCore(b *testing.B) {
 	for b.Loop() {
 		c := NewCore(Settings{Ahead: 1 << 20}, epoch(), nil)
 		c.LinkUp(now(0))
+		quick(c)
 		for n := 0; n < len(all); {
 			for lane, after, most, ok := c.Want(); ok; lane, after, most, ok = c.Want() {
 				if lane != event.LaneMain {

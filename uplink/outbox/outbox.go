@@ -59,6 +59,8 @@ type Options struct {
 	// Report is told of what a person should know: see ReportKind. It must not block. nil = nobody.
 	Report func(Report)
 	Now    func() time.Time // nil = time.Now
+	// Packer makes frames smaller. It holds about 1 MB, so outboxes of one process should share one; nil = one of its own.
+	Packer *topic.Packer
 }
 
 // Outbox drains one log to one centre. Receipt and Stored may be called at any time, from any goroutine.
@@ -84,6 +86,9 @@ func New(o Options) (*Outbox, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Packer == nil {
+		o.Packer = new(topic.Packer)
 	}
 	b := &Outbox{o: o, poke: make(chan struct{}, 1), save: make(chan struct{}, 1)}
 	at := map[event.Lane]Resume{}
@@ -214,10 +219,13 @@ func (b *Outbox) step(ctx context.Context, p Publisher) (busy bool, err error) {
 	if !ok {
 		return false, nil
 	}
-	payload, err := topic.AppendFrame(nil, s.Frame)
+	payload, err := b.o.Packer.AppendFrame(nil, s.Frame)
 	if err != nil {
 		return false, fmt.Errorf("lane %s after seq %d cannot be sent: %w", s.Frame.Lane, s.Frame.Prev, err)
 	}
+	b.mu.Lock()
+	b.core.Packed(s.ID, len(payload))
+	b.mu.Unlock()
 	acked := func() { b.change(func(c *Core) { c.Acked(b.o.Now(), s.ID) }) }
 	if err := p.Publish(ctx, b.o.Address.Event(s.Frame.Lane), payload, acked); err != nil {
 		if ctx.Err() != nil {

@@ -306,10 +306,10 @@ func TestADeafCentre(t *testing.T) {
 		log.add(event.LaneMain, 5000)
 		if err := c.linked(func() {
 			pause(time.Hour)
-			if c.messages > 15+1+120 {
+			if c.messages > 60+120 {
 				t.Fatalf("%d messages into a hole within an hour", c.messages)
 			}
-			if len(c.reports) != 7 || c.reports[0].Kind != ReportStalled || c.reports[0].Upto != 960 || c.reports[0].From != 1 {
+			if len(c.reports) != 7 || c.reports[0].Kind != ReportStalled || c.reports[0].Upto != 2048 || c.reports[0].From != 1 {
 				t.Fatalf("%d reports, the first %+v", len(c.reports), c.reports[0])
 			}
 			if c.box.Stored()[event.LaneMain] != 0 || log.cursors[event.LaneMain] != 0 {
