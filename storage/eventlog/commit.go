@@ -336,9 +336,9 @@ func (b *batch) nthOnce(source string) uint64 {
 
 // commit puts a batch on disk and answers its requests.
 func (l *Log) commit(b *batch) {
-	for _, r := range b.cursors {
-		key := cursorKey(r.centre.centre, r.centre.lane)
-		b.entries = append(b.entries, badger.NewEntry(key, seal(key, laneKey(0, 0, r.upto)[2:])))
+	for name, upto := range b.newCursors() {
+		key := cursorKey(name.centre, name.lane)
+		b.entries = append(b.entries, badger.NewEntry(key, seal(key, laneKey(0, 0, upto)[2:])))
 	}
 	err := l.store(b)
 	if err == nil {
@@ -349,6 +349,19 @@ func (l *Log) commit(b *batch) {
 	for _, r := range b.requests {
 		r.answer(err)
 	}
+}
+
+// newCursors are the cursors that a batch moves. A request that came late and says less moves none back.
+func (b *batch) newCursors() map[cursorName]uint64 {
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	moved := make(map[cursorName]uint64, len(b.cursors))
+	for _, r := range b.cursors {
+		if r.upto > max(moved[r.centre], b.log.cursors[r.centre]) {
+			moved[r.centre] = r.upto
+		}
+	}
+	return moved
 }
 
 // store writes a batch in one transaction and returns when it is on disk.
