@@ -54,7 +54,7 @@ func newCentre(c config.Centre, addr topic.Address, log outbox.Log, in *intake, 
 	var err error
 	x.outbox, err = outbox.New(outbox.Options{
 		Log: log, Centre: c.ID, Address: addr, Report: x.report,
-		Settings: outbox.Settings{Lanes: lanes, Window: c.Window},
+		Settings: outbox.Settings{Lanes: lanes, Window: c.Window, BacklogRate: int(c.BacklogRate)},
 	})
 	if err != nil {
 		return nil, err

@@ -15,6 +15,8 @@ import (
 // Pauses of the daily test.
 const (
 	testLook   = 15 * time.Second // between two looks at the clock
+	testHurry  = time.Second      // the same, while a test that is due waits for its board
+	testWait   = time.Minute      // after the start, for the board to answer
 	testDrive  = 5 * time.Second  // for driving the output
 	testRetry  = time.Second      // before a failure is told to a log that refuses, doubled up to
 	testRetry2 = time.Minute
@@ -42,8 +44,9 @@ type dailyTest struct {
 
 	mu      sync.Mutex // guards the fields below
 	asked   bool       // the output is driven high
-	once    string     // Once key of the alarm that was asked for; the driver repeats it until it is stored
-	refused error      // why the log did not take that alarm
+	from    int64      // when it was last driven high, and low, by the kernel's monotonic clock
+	upto    int64
+	refused error // why the log did not take the zone's last event
 	stored  chan struct{}
 }
 
@@ -69,33 +72,39 @@ func (s *Station) wireTest(boards map[string]bus.Lines) (err error) {
 
 // store is the Sink of the drivers: it adds to the test zone's alarms whether the station has asked for them.
 func (d *dailyTest) store(ctx context.Context, draft event.Draft) error {
-	if state, _ := draft.Body.Text(event.TagState); draft.Kind != event.KindZoneChanged || draft.Zone != d.zone || state != "active" {
+	if draft.Kind != event.KindZoneChanged || draft.Zone != d.zone {
 		return d.in.store(ctx, draft)
 	}
-	d.mu.Lock()
-	if d.asked && d.once == "" {
-		d.once = draft.Once
+	state, _ := draft.Body.Text(event.TagState)
+	alarm := state == "active"
+	ours := alarm && d.mine(draft.KernelNS)
+	if alarm {
+		reason, detail := "", testUnasked
+		if ours {
+			reason, detail = reasonTest, testAsked
+		}
+		draft.Body = event.NewBody(append(draft.Body[:len(draft.Body):len(draft.Body)],
+			event.Text(event.TagReason, reason), event.Text(event.TagDetail, detail))...)
 	}
-	ours := d.once != "" && draft.Once == d.once
-	d.mu.Unlock()
-	reason, detail := "", testUnasked
-	if ours {
-		reason, detail = reasonTest, testAsked
-	}
-	draft.Body = event.NewBody(append(draft.Body[:len(draft.Body):len(draft.Body)],
-		event.Text(event.TagReason, reason), event.Text(event.TagDetail, detail))...)
 	err := d.in.store(ctx, draft)
-	if ours {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.refused = err; err == nil && d.asked {
-			select {
-			case d.stored <- struct{}{}:
-			default: // the driver has told it twice
-			}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused = err
+	if ours && err == nil && d.asked {
+		select {
+		case d.stored <- struct{}{}:
+		default: // the driver has told it twice
 		}
 	}
 	return err
+}
+
+// mine says whether an edge at kernelNS was asked for. The driver keeps what the log refuses, so that the edge of a test
+// may come when the test is over.
+func (d *dailyTest) mine(kernelNS int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked || kernelNS >= d.from && kernelNS <= d.upto
 }
 
 // run raises the test whenever it is due.
@@ -103,10 +112,13 @@ func (d *dailyTest) run(ctx context.Context) error {
 	if err := d.drive(ctx, false); err != nil && ctx.Err() == nil { // an earlier run may have been killed in the middle of a test
 		d.log.Warn("the output of the daily test cannot be driven", "err", err)
 	}
-	tick := time.NewTicker(testLook)
-	defer tick.Stop()
-	for {
-		if now := d.in.clock.now().Local(); d.plan.due(now) {
+	for begun := time.Now(); ; {
+		wait := testLook
+		switch now := d.in.clock.now().Local(); {
+		case !d.plan.due(now):
+		case !d.heard() && time.Since(begun) < testWait:
+			wait = testHurry
+		default:
 			d.plan.raised(now)
 			seen := d.raise(ctx)
 			if ctx.Err() != nil {
@@ -114,18 +126,26 @@ func (d *dailyTest) run(ctx context.Context) error {
 			}
 			d.judge(ctx, now, seen)
 		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return nil
-		case <-tick.C:
+		case <-timer.C:
 		}
 	}
+}
+
+// heard says whether the zone's wire has been read: just after the start its board may not have answered yet.
+func (d *dailyTest) heard() bool {
+	state := orUnknown(d.state())
+	return state != "unknown" && state != "missing"
 }
 
 // raise drives the output high, waits for the zone's alarm to be stored, and drives it low.
 func (d *dailyTest) raise(ctx context.Context) testSeen {
 	d.mu.Lock()
-	d.asked, d.once, d.refused, d.stored = true, "", nil, make(chan struct{}, 1)
+	d.asked, d.from, d.refused, d.stored = true, monotonic(), nil, make(chan struct{}, 1)
 	stored := d.stored
 	d.mu.Unlock()
 	seen := testSeen{state: orUnknown(d.state())}
@@ -145,7 +165,7 @@ func (d *dailyTest) raise(ctx context.Context) testSeen {
 	seen.reset = d.drive(context.WithoutCancel(ctx), false)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.asked, seen.refused = false, d.refused
+	d.asked, d.upto, seen.refused = false, monotonic(), d.refused
 	return seen
 }
 

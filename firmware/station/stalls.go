@@ -40,7 +40,7 @@ func (s *stalls) take(now time.Time, r outbox.Report) bool {
 	switch {
 	case l == nil:
 		return false
-	case r.Kind == outbox.ReportStalled:
+	case r.Kind == outbox.ReportStalled || r.Kind == outbox.ReportRefusedByBroker:
 		s.count++
 		l.open, l.over, l.last, l.count = true, time.Time{}, r, uint64(max(r.Count, 1))
 		return true
