@@ -126,7 +126,7 @@ func options(o Options, door *doorman) (*server.Options, error) {
 		ServerName:                 "watchpost-centre",
 		DontListen:                 true, // no NATS port: MQTT is the only way in
 		NoSigs:                     true,
-		JetStream:                  true, // MQTT sessions want it
+		JetStream:                  true,                                        // MQTT sessions want it
 		JetStreamLimits:            server.JSLimitOpts{DefaultMaxConsumers: -1}, // each station's subscription is one; 1000 by default
 		StoreDir:                   filepath.Join(o.Dir, storeName),
 		SyncAlways:                 o.SyncAlways,
