@@ -50,6 +50,8 @@ func childMain(work, dir string, in io.Reader, out io.Writer) error {
 		_, _ = io.Copy(io.Discard, in)
 	case "append":
 		appendForEver(l, out)
+	case "power":
+		powerWork(l, out)
 	case "fill":
 		// until the input ends, and at least until the disk is full
 		done := make(chan struct{})

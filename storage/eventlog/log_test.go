@@ -8,11 +8,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"watchpost/sim/disk"
 	"watchpost/storage/event"
 )
 
 func TestMain(m *testing.M) {
-	if runChild() {
+	if disk.Serve() || runChild() {
 		return
 	}
 	goleak.VerifyTestMain(m,
