@@ -225,7 +225,7 @@ func TestBroker(t *testing.T) {
 				run  func(*testing.T, broker, *authority)
 			}{
 				{"birth, heartbeat, farewell", testBirth}, {"will", testWill}, {"command and reply", testCommand},
-				{"half-open", testHalfOpen}, {"certificates", testCertificates}, {"denied topic", testDeniedTopic},
+				{"half-open", testHalfOpen}, {"certificates", testCertificates}, {"no clock", testNoClock}, {"denied topic", testDeniedTopic},
 				{"killed mid-stream", testKilled},
 			} {
 				t.Run(test.name, func(t *testing.T) { test.run(t, b, ca) })
@@ -363,6 +363,21 @@ func testCertificates(t *testing.T, b broker, ca *authority) {
 			}
 		})
 	}
+}
+
+// A box without a battery for its clock wakes up in 1970: the time from which its own certificate is good has passed for
+// certain, and so it finds its broker and learns the time. The state says what the clock says, for people to see.
+func testNoClock(t *testing.T, b broker, ca *authority) {
+	centre := listen(t, b, ca.issue(t, centreID, time.Hour))
+	o := options(stationID, b.address(), ca.issue(t, stationID, time.Hour))
+	o.Now = func() time.Time { return time.Unix(86400, 0) }
+	r, stop := run(t, o)
+	r.waitFor("up")
+	eventually(t, "birth in 1970", func() bool { s := centre.states(t, stationID); return len(s) > 0 && s[len(s)-1].At.Year() == 1970 })
+	stop()
+	o.Now = func() time.Time { return time.Now().Add(48 * time.Hour) } // the floor lets no certificate live longer
+	r, _ = run(t, o)
+	r.waitFor("broker_untrusted")
 }
 
 // shelf is an event log in memory.
