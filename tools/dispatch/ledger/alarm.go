@@ -48,8 +48,8 @@ type Alarm struct {
 	Claimed  time.Time
 	ClosedBy string // who acknowledged it
 	Closed   time.Time
-	Restored time.Time  // when its source said that the cause has ended
-	Latest   event.Body // of an alarm of the centre's own: how it stands now; nil = as at first
+	Restored time.Time   // when its source said that the cause has ended
+	Latest   event.Event // of an alarm of the centre's own: how it stands now; Kind 0 = as at first
 	Actions  []Action
 }
 
@@ -127,11 +127,9 @@ func scanAlarm(rows *sql.Rows) (Alarm, error) {
 		return a, err
 	}
 	if latest != nil {
-		now, err := event.DecodeRecord(station, epoch, latest)
-		if err != nil {
+		if a.Latest, err = event.DecodeRecord(station, epoch, latest); err != nil {
 			return a, err
 		}
-		a.Latest = now.Body
 	}
 	a.Received, a.Claimed = fromNanos(received), fromNanos(claimed)
 	a.Closed, a.Restored = fromNanos(closed), fromNanos(restored)

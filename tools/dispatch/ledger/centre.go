@@ -70,7 +70,8 @@ type Watched struct {
 	Heartbeat time.Duration // as it promised; 0 = it did not say
 	Threat    time.Time     // when its last alarm about people or property came in
 	ThreatKey Key
-	Open      int // its alarms that nobody has acknowledged, the centre's own about it not among them
+	Threatens bool // nobody has acknowledged that alarm
+	Open      int  // its alarms that nobody has acknowledged, the centre's own about it not among them
 	Tests     bool
 	Test      TestTimes
 }
@@ -87,9 +88,9 @@ type TestTimes struct {
 // Watchlist lists all stations as the watch needs them, ordered by id.
 func (l *Ledger) Watchlist(ctx context.Context) ([]Watched, error) {
 	rows, err := l.r.QueryContext(ctx, `SELECT s.id, s.jurisdiction, s.name, s.last_word, s.farewell <> 0, s.carrier, s.heartbeat,
-			coalesce(e.received, 0), e.epoch, coalesce(e.seq, 0), coalesce(o.n, 0),
+			coalesce(e.received, 0), e.epoch, coalesce(e.seq, 0), coalesce(a.closed = 0, 0), coalesce(o.n, 0),
 			t.station IS NOT NULL, coalesce(t.since, 0), coalesce(t.claimed, 0), coalesce(t.stored, 0), coalesce(t.confirmed, 0), coalesce(t.failed, 0)
-		FROM station AS s LEFT JOIN event AS e ON e.id = s.threat LEFT JOIN test AS t ON t.station = s.id
+		FROM station AS s LEFT JOIN event AS e ON e.id = s.threat LEFT JOIN alarm AS a ON a.event = s.threat LEFT JOIN test AS t ON t.station = s.id
 		LEFT JOIN (SELECT station, count(*) AS n FROM alarm JOIN event ON event.id = alarm.event WHERE closed = 0 GROUP BY station) AS o ON o.station = s.id
 		WHERE s.id <> ? ORDER BY s.id`, Centre)
 	if err != nil {
@@ -114,7 +115,7 @@ func scanWatched(rows *sql.Rows) (w Watched, err error) {
 	var heard, heartbeat, threat, since, claimed, stored, confirmed, failed int64
 	var epoch []byte
 	err = rows.Scan(&w.Address.Station, &w.Address.Jurisdiction, &w.Name, &heard, &w.Farewell, &w.Carrier, &heartbeat, &threat, &epoch, &w.ThreatKey.Seq,
-		&w.Open, &w.Tests, &since, &claimed, &stored, &confirmed, &failed)
+		&w.Threatens, &w.Open, &w.Tests, &since, &claimed, &stored, &confirmed, &failed)
 	if err != nil {
 		return w, err
 	}

@@ -102,7 +102,7 @@ func TestAnAlarmOfTheCentreTellsHowItStands(t *testing.T) {
 	if first, _ := a.Event.Body.Uint(event.TagCount); first != 3 {
 		t.Errorf("the alarm itself has changed: %d", first)
 	}
-	if now, _ := a.Latest.Uint(event.TagCount); now != 1 {
+	if now, _ := a.Latest.Body.Uint(event.TagCount); now != 1 {
 		t.Errorf("it stands at %d, want 1", now)
 	}
 	if changes, _, err := l.Follow(t.Context(), before, 10); err != nil || len(changes) != 1 {
@@ -232,7 +232,7 @@ func TestWhatTheWatchSees(t *testing.T) {
 	store(t, l, frame(event.Epoch{1}, 0, at(1, alarmed(draft(1))), at(3, event.Draft{At: time.Unix(1e9, 0).UTC(), Kind: event.KindPanelLink,
 		Qualifier: event.QualifierNew, Severity: event.SeverityAlarm, Source: "dc09/1"})))
 	want := Watched{Address: caoping(), Name: "草坪村", Heard: time.Unix(2e9, 0).UTC(), Carrier: "mobile", Heartbeat: 20 * time.Second,
-		Threat: time.Unix(2e9, 0).UTC(), ThreatKey: Key{caoping().Station, event.Epoch{1}, 1}, Open: 2, Tests: true,
+		Threat: time.Unix(2e9, 0).UTC(), ThreatKey: Key{caoping().Station, event.Epoch{1}, 1}, Threatens: true, Open: 2, Tests: true,
 		Test: TestTimes{Since: time.Unix(2e9, 0).UTC(), Claimed: time.Unix(9e8, 0).UTC()}}
 	if w := watched(t, l); w != want {
 		t.Errorf("%+v\nwant %+v", w, want)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"watchpost/storage/event"
 	"watchpost/uplink/topic"
@@ -118,6 +119,23 @@ func scanStation(rows *sql.Rows) (Station, error) {
 	return s, nil
 }
 
+// LastState is the last full state that a station told; the zero State if it never told one.
+func (l *Ledger) LastState(ctx context.Context, id string) (topic.State, error) {
+	var b []byte
+	var s topic.State
+	err := l.r.QueryRowContext(ctx, "SELECT state FROM station WHERE id = ?", id).Scan(&b)
+	if errors.Is(err, sql.ErrNoRows) {
+		return s, fmt.Errorf("state of station %q: %w", id, ErrNotFound)
+	}
+	if err == nil && b != nil {
+		err = json.Unmarshal(b, &s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("reading the state of %s: %w", id, err)
+	}
+	return s, nil
+}
+
 // Heads are the chain heads of one life of a station's log: the highest stored seq of each lane.
 func (l *Ledger) Heads(ctx context.Context, station string, epoch event.Epoch) (map[event.Lane]uint64, error) {
 	rows, err := l.r.QueryContext(ctx, "SELECT lane, head FROM chain WHERE station = ? AND epoch = ?", station, epoch[:])
@@ -149,8 +167,12 @@ type Word struct {
 	Retained bool
 }
 
-// lastTest is the gauge by which a station tells when its daily test last passed: seconds since 1970, 0 = it has not yet.
-const lastTest = "last_test_at_s"
+// The gauges by which a station tells of its last daily test: when it was raised, in seconds since 1970, and whether it came
+// through to its own log.
+const (
+	lastTestAt = "last_test_at_s"
+	lastTestOK = "last_test_ok"
+)
 
 // Heard keeps what stations say of themselves, in one transaction.
 func (l *Ledger) Heard(ctx context.Context, words ...Word) error {
@@ -178,14 +200,30 @@ func hear(ctx context.Context, tx *sql.Tx, w Word) error {
 	}
 	// The present moves the last word even backwards: the centre's clock may have been set. What is retained does not.
 	_, err = tx.ExecContext(ctx, `UPDATE station SET online = 1, farewell = 0, state = ?, carrier = ?, heartbeat = ?,
-		last_word = CASE WHEN ? THEN max(last_word, ?5) ELSE ?5 END WHERE id = ?`, b, s.Carrier, s.Heartbeat, w.Retained, nanos(w.Heard), s.Station)
+		last_word = CASE WHEN ? THEN max(last_word, ?5) ELSE ?5 END WHERE id = ?`, b, cut(s.Carrier, maxCarrier), s.Heartbeat, w.Retained, nanos(w.Heard), s.Station)
 	if err != nil {
 		return err
 	}
-	if at, ok := s.Gauges[lastTest]; ok {
-		return testClaimed(ctx, tx, s.Station, fromSeconds(at), w.Heard)
+	at, tests := s.Gauges[lastTestAt]
+	if !tests {
+		return nil
 	}
-	return nil
+	if ok, told := s.Gauges[lastTestOK]; told && ok == 0 {
+		at = 0 // of that one it tells by itself
+	}
+	return testClaimed(ctx, tx, s.Station, fromSeconds(at), w.Heard)
+}
+
+// maxCarrier is how many bytes of a carrier's name are kept.
+const maxCarrier = 64
+
+// cut is at most n bytes of s, in whole characters.
+func cut(s string, n int) string {
+	for len(s) > n {
+		_, last := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-last]
+	}
+	return s
 }
 
 // hearGoodbye keeps what is known: a will, and a farewell, know nothing of zones and cameras. A will was written before the

@@ -44,10 +44,10 @@ func testFailed(ctx context.Context, tx *sql.Tx, e event.Event, received time.Ti
 	return err
 }
 
-// testClaimed notes when a station says that it tested last: at is zero if it has not yet.
+// testClaimed notes when a station says that it tested last: at is zero if it does not say so of a test that came through.
 func testClaimed(ctx context.Context, tx *sql.Tx, station string, at, now time.Time) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO test (station, since, claimed) VALUES (?, ?, ?)
-		ON CONFLICT (station) DO UPDATE SET claimed = excluded.claimed`, station, nanos(now), nanos(at))
+		ON CONFLICT (station) DO UPDATE SET claimed = iif(excluded.claimed = 0, claimed, excluded.claimed)`, station, nanos(now), nanos(at))
 	return err
 }
 
