@@ -428,14 +428,6 @@ func (f *files) syncNode(ino uint64, count func(*Stats)) fuse.Status {
 	return fuse.OK
 }
 
-func (m Mode) syncTime(pages int) time.Duration {
-	took := m.SyncDelay
-	if m.BytesPerSecond > 0 {
-		took += time.Duration(float64(pages*pageSize) / float64(m.BytesPerSecond) * float64(time.Second))
-	}
-	return took
-}
-
 // wait lets others do what they do while the device works for so long, and answers false if the power goes. An interrupted
 // system call does not hurry a device.
 func (f *files) wait(long time.Duration) bool {

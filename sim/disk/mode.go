@@ -68,6 +68,15 @@ func (m Mode) capacity() int64 {
 	return m.Capacity
 }
 
+// syncTime is how long a sync of so many pages takes.
+func (m Mode) syncTime(pages int) time.Duration {
+	took := m.SyncDelay
+	if m.BytesPerSecond > 0 {
+		took += time.Duration(float64(pages*pageSize) / float64(m.BytesPerSecond) * float64(time.Second))
+	}
+	return took
+}
+
 // armed is a Fault that counts.
 type armed struct {
 	Fault
