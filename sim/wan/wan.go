@@ -104,18 +104,25 @@ func (p *Proxy) Counts() Counts {
 	return Counts{Connections: p.connections.Load(), Refused: p.refused.Load(), Open: open, Up: p.up.Load(), Down: p.down.Load()}
 }
 
-// ResetPeer ends all connections with RST on both sides.
+// ResetPeer ends all connections with RST on both sides. A side that must not know (HalfOpen) is left in its belief.
 func (p *Proxy) ResetPeer() { p.endAll(true) }
 
-// Drop ends all connections with FIN on both sides.
+// Drop ends all connections with FIN on both sides, with the same exception.
 func (p *Proxy) Drop() { p.endAll(false) }
 
 func (p *Proxy) endAll(reset bool) {
 	p.mu.Lock()
-	links := maps.Clone(p.links)
+	links, f := maps.Clone(p.links), p.faults
 	p.mu.Unlock()
 	for l := range links {
-		l.end(reset)
+		switch {
+		case !f.Up.HalfOpen && !f.Down.HalfOpen:
+			l.end(reset)
+		case !f.Up.HalfOpen:
+			hangUp(l.target, reset)
+		case !f.Down.HalfOpen:
+			hangUp(l.client, reset)
+		}
 	}
 }
 

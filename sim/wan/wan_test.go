@@ -234,6 +234,23 @@ func TestHalfOpen(t *testing.T) {
 	}
 }
 
+// TestHalfOpenReset: the target's end is reset and the client goes on talking into the dark.
+func TestHalfOpenReset(t *testing.T) {
+	l := newLine(t, Faults{Down: Way{HalfOpen: true}})
+	client, server := l.connect()
+	send(t, server, []byte("x"))
+	expect(t, client, []byte("x"))
+	l.ResetPeer()
+	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the target reads %v, want a reset", err)
+	}
+	for range 20 {
+		send(t, client, noise(1000))
+		silentNow(t, client)
+	}
+	_ = client.Close()
+}
+
 // silentNow is silent for an instant.
 func silentNow(t *testing.T, c net.Conn) {
 	t.Helper()
