@@ -39,7 +39,7 @@ func (diskCommand) Help() string {
 
 For example:
 
-  simctl disk --mount /tmp/wp/disk`
+  simctl disk --mount /tmp/disk`
 }
 
 // Run serves the disk until ctx ends.
