@@ -14,6 +14,7 @@ import (
 	"watchpost/tools/dispatch/console"
 	"watchpost/tools/dispatch/intake"
 	"watchpost/tools/dispatch/ledger"
+	"watchpost/tools/dispatch/watch"
 	"watchpost/tools/dispatch/web"
 )
 
@@ -22,12 +23,13 @@ const subscribeLimit = 5 * time.Second
 
 // serveCommand runs the centre.
 type serveCommand struct {
-	Dir        string `required:"" placeholder:"DIR" help:"The centre's directory, made by dispatch init."`
-	Listen     string `default:"127.0.0.1:8080" help:"Where the console serves its page. Loopback only: there is no identity system yet. Port 0 takes a free one."`
-	MQTT       string `name:"mqtt" default:"127.0.0.1:8883" help:"Where the built-in broker listens for stations (MQTT over TLS, client certificates). Port 0 takes a free one."`
-	Broker     string `placeholder:"tls://HOST:PORT" help:"Use this MQTT 3.1.1 broker instead of the built-in one, with the centre's certificate. See mosquitto.conf and mosquitto.acl in tools/dispatch/broker."`
-	MaxPayload int32  `default:"1048576" help:"Largest MQTT payload in bytes that the built-in broker takes."`
-	SyncAlways bool   `help:"Make the built-in broker write every message through to disk. Not needed for safety: what counts is in the ledger before a receipt is given."`
+	Dir         string `required:"" placeholder:"DIR" help:"The centre's directory, made by dispatch init."`
+	Listen      string `default:"127.0.0.1:8080" help:"Where the console serves its page. Loopback only: there is no identity system yet. Port 0 takes a free one."`
+	MQTT        string `name:"mqtt" default:"127.0.0.1:8883" help:"Where the built-in broker listens for stations (MQTT over TLS, client certificates). Port 0 takes a free one."`
+	Broker      string `placeholder:"tls://HOST:PORT" help:"Use this MQTT 3.1.1 broker instead of the built-in one, with the centre's certificate. See mosquitto.conf and mosquitto.acl in tools/dispatch/broker."`
+	MaxPayload  int32  `default:"1048576" help:"Largest MQTT payload in bytes that the built-in broker takes."`
+	StreamBytes int64  `default:"268435456" help:"Most bytes of messages that the built-in broker keeps until the intake has taken them. Beyond it the oldest are dropped, acknowledged as they are; they show as missing receipts and are sent again. Small values are for tests of just that."`
+	SyncAlways  bool   `help:"Make the built-in broker write every message through to disk. Not needed for safety: what counts is in the ledger before a receipt is given."`
 }
 
 // Run serves until the context ends. It prints the addresses, one to a line, then "ready".
@@ -52,7 +54,7 @@ func (c *serveCommand) Run(ctx context.Context, d deps) (err error) {
 	return g.Wait()
 }
 
-// start brings up broker, intake and console, in this order, as members of g, and then lets the stations in.
+// start brings up broker, intake, watch and console, in this order, as members of g, and then lets the stations in.
 func (c *serveCommand) start(ctx context.Context, g *errgroup.Group, d deps, a *authority.Authority, book *ledger.Ledger) error {
 	client, err := a.ClientTLS()
 	if err != nil {
@@ -67,7 +69,12 @@ func (c *serveCommand) start(ctx context.Context, g *errgroup.Group, d deps, a *
 	if err != nil {
 		return err
 	}
+	silence, err := watch.New(ctx, book, in, d.log)
+	if err != nil {
+		return err
+	}
 	g.Go(func() error { return in.Run(ctx) })
+	g.Go(func() error { return silence.Run(ctx) })
 	g.Go(func() error { return con.Run(ctx) })
 	g.Go(func() error {
 		patience := time.NewTimer(subscribeLimit)
@@ -99,7 +106,7 @@ func (c *serveCommand) broker(ctx context.Context, g *errgroup.Group, d deps, a 
 		return "", nil, err
 	}
 	b, err := broker.Start(broker.Options{
-		Dir: c.Dir, Listen: c.MQTT, TLS: server, MaxPayload: c.MaxPayload, SyncAlways: c.SyncAlways, Log: d.log,
+		Dir: c.Dir, Listen: c.MQTT, TLS: server, MaxPayload: c.MaxPayload, StreamBytes: c.StreamBytes, SyncAlways: c.SyncAlways, Log: d.log,
 	})
 	if err != nil {
 		return "", nil, err

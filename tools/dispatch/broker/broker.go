@@ -13,6 +13,8 @@ package broker
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -25,6 +27,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"watchpost/tools/dispatch/authority"
 	"watchpost/uplink/topic"
@@ -32,6 +35,9 @@ import (
 
 // startLimit is how long the broker may take until it listens.
 const startLimit = 20 * time.Second
+
+// streamBytes bounds what waits for a centre that does not take it: the intake hangs up long before.
+const streamBytes = 256 << 20
 
 // storeName is the folder inside Options.Dir that the broker may empty.
 const storeName = "broker"
@@ -43,7 +49,10 @@ type Options struct {
 	TLS        *tls.Config // must demand and verify client certificates
 	MaxPayload int32       // bytes; 0 = 1 MiB. At least topic.MaxPayload, or stations are thrown out for what is allowed
 	SyncAlways bool        // write each message through to disk
-	Log        *slog.Logger
+	// StreamBytes is how many bytes of messages the broker keeps until the centre has taken them; 0 = 256 MiB. Beyond it the
+	// oldest are dropped, acknowledged as they are: they show as a gap and a missing receipt, and are sent again.
+	StreamBytes int64
+	Log         *slog.Logger
 }
 
 // Broker is a running broker.
@@ -56,7 +65,7 @@ type Broker struct {
 
 // Start empties the store, listens and returns when clients can connect.
 func Start(o Options) (*Broker, error) {
-	door := &doorman{log: o.Log}
+	door := &doorman{log: o.Log, secret: rand.Text()}
 	opts, err := options(o, door)
 	if err != nil {
 		return nil, err
@@ -78,6 +87,11 @@ func Start(o Options) (*Broker, error) {
 		ns.Shutdown()
 		ns.WaitForShutdown()
 		return nil, fmt.Errorf("the broker on %s did not start within %s: %s", o.Listen, startLimit, said.last())
+	}
+	if err := bound(ns, door.secret, o.StreamBytes); err != nil {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return nil, err
 	}
 	host := opts.MQTT.Host
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
@@ -156,10 +170,38 @@ func probe(listen string) error {
 	return nil
 }
 
+// bound makes the stream in which the broker keeps messages, before the first client would have it made without a bound.
+func bound(ns *server.Server, secret string, bytes int64) (err error) {
+	if bytes == 0 {
+		bytes = streamBytes
+	}
+	nc, err := nats.Connect("", nats.InProcessServer(ns), nats.UserInfo(housekeeper, secret), nats.Timeout(startLimit))
+	if err != nil {
+		return fmt.Errorf("bounding the broker's stream: %w", err)
+	}
+	defer nc.Close()
+	js, err := nc.JetStream()
+	if err != nil {
+		return fmt.Errorf("bounding the broker's stream: %w", err)
+	}
+	_, err = js.AddStream(&nats.StreamConfig{
+		Name: "$MQTT_msgs", Subjects: []string{"$MQTT.msgs.>"}, Storage: nats.FileStorage, Retention: nats.InterestPolicy, Replicas: 1,
+		MaxBytes: bytes, Discard: nats.DiscardOld, // to refuse the new one, nats-server closes the station's connection
+	})
+	if err != nil {
+		return fmt.Errorf("bounding the broker's stream to %d bytes: %w", bytes, err)
+	}
+	return nil
+}
+
+// housekeeper is the name under which the broker's own program connects to it, without a socket.
+const housekeeper = "housekeeper"
+
 // doorman tells the broker who a client is and what it may do.
 type doorman struct {
-	log  *slog.Logger
-	open atomic.Bool
+	log    *slog.Logger
+	secret string // of the housekeeper, new at each start
+	open   atomic.Bool
 }
 
 var _ server.Authentication = (*doorman)(nil)
@@ -167,6 +209,10 @@ var _ server.Authentication = (*doorman)(nil)
 // Check admits a client whose certificate names the centre or a station, with the topics that belong to it.
 func (d *doorman) Check(c server.ClientAuthentication) bool {
 	state := c.GetTLSConnectionState()
+	if state == nil && c.GetOpts().Username == housekeeper && subtle.ConstantTimeCompare([]byte(c.GetOpts().Password), []byte(d.secret)) == 1 {
+		c.RegisterUser(&server.User{Username: housekeeper})
+		return true
+	}
 	if state == nil || len(state.VerifiedChains) == 0 {
 		return false
 	}

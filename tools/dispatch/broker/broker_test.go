@@ -30,7 +30,7 @@ type bench struct {
 	stop func()
 }
 
-func begin(t *testing.T) *bench {
+func begin(t *testing.T, change ...func(*Options)) *bench {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	b := &bench{t: t, dir: filepath.Join(t.TempDir(), "centre")}
@@ -38,7 +38,7 @@ func begin(t *testing.T) *bench {
 	if b.auth, err = authority.Create(b.dir, nil, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	b.start()
+	b.start(change...)
 	return b
 }
 
@@ -51,10 +51,14 @@ func (b *bench) options() Options {
 	return Options{Dir: b.dir, Listen: "127.0.0.1:0", TLS: server, Log: slog.New(slog.DiscardHandler)}
 }
 
-func (b *bench) start() {
+func (b *bench) start(change ...func(*Options)) {
 	b.t.Helper()
+	o := b.options()
+	for _, f := range change {
+		f(&o)
+	}
 	var err error
-	if b.Broker, err = Start(b.options()); err != nil {
+	if b.Broker, err = Start(o); err != nil {
 		b.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -235,6 +239,54 @@ func TestThePayloadLimitOfTheContractFits(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("a payload of the allowed size does not come through")
+	}
+}
+
+// A full stream acknowledges and drops: that is why only a receipt counts. 
+func TestAFullStreamDropsWhatItAcknowledges(t *testing.T) {
+	const each, fit, sent = 1000, 3, 10
+	b := begin(t, func(o *Options) { o.StreamBytes = (fit + 1) * each })
+	b.Admit()
+	own := topic.Address{Jurisdiction: "changshan", Station: "cs-a"}
+	config, err := b.auth.ClientTLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A centre whose session stays while it is away, so that what is meant for it waits.
+	o := paho.NewClientOptions().AddBroker("tls://" + b.Addr()).SetClientID("centre").SetTLSConfig(config).SetCleanSession(false).SetAutoReconnect(false)
+	heard := make(chan byte, 4*sent)
+	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { heard <- m.Payload()[0] })
+	away := paho.NewClient(o)
+	if err := settle(away.Connect()); err != nil {
+		t.Fatal(err)
+	}
+	if err := settle(away.Subscribe("wp/v1/+/+/event/+", 1, nil)); err != nil {
+		t.Fatal(err)
+	}
+	away.Disconnect(100)
+	a := b.must("cs-a")
+	send := func(n byte) {
+		t.Helper()
+		if err := settle(a.Publish(own.Event(1), 1, false, bytes.Repeat([]byte{n}, each))); err != nil {
+			t.Fatalf("message %d is not acknowledged: %v", n, err)
+		}
+	}
+	for n := range byte(sent) {
+		send(n)
+	}
+	back := paho.NewClient(o)
+	if err := settle(back.Connect()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { back.Disconnect(50) })
+	for n := range byte(fit) {
+		if got, want := <-heard, sent-fit+n; got != want {
+			t.Errorf("message %d was kept, want %d", got, want)
+		}
+	}
+	send(sent) // and now there is room again
+	if got := <-heard; got != sent {
+		t.Errorf("then message %d came, want %d", got, sent)
 	}
 }
 

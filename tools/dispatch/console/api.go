@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,6 +19,7 @@ type alarmsView struct {
 	OpenTotal int         `json:"open_total"`
 	Open      []alarmView `json:"open"` // oldest first
 	Recent    []alarmView `json:"recent"`
+	Tests     []testView  `json:"tests"` // the last of each station, newest first
 	Now       time.Time   `json:"now"`
 }
 
@@ -44,12 +46,47 @@ func (c *Console) alarms(ctx context.Context) (alarmsView, error) {
 	if err != nil {
 		return alarmsView{}, err
 	}
+	tests, err := c.o.Ledger.Tests(ctx)
+	if err != nil {
+		return alarmsView{}, err
+	}
 	v, err := c.villages(ctx)
 	if err != nil {
 		return alarmsView{}, err
 	}
-	return alarmsView{Cursor: cursor, OpenTotal: total, Open: v.alarms(open), Recent: v.alarms(recent), Now: time.Now().UTC()}, nil
+	out := alarmsView{Cursor: cursor, OpenTotal: total, Open: v.alarms(open), Recent: v.alarms(recent), Tests: []testView{}, Now: time.Now().UTC()}
+	for _, t := range tests {
+		out.Tests = append(out.Tests, v.test(t))
+	}
+	slices.SortFunc(out.Tests, func(a, b testView) int { return b.Received.Compare(a.Received) })
+	return out, nil
 }
+
+// postPainted notes that a page shows the test {station, epoch, seq}: the last link of its chain.
+func (c *Console) postPainted(w http.ResponseWriter, r *http.Request, _ person) {
+	var in keyWord
+	if !decode(w, r, &in) {
+		return
+	}
+	err := c.o.Ledger.Painted(r.Context(), in.key(), time.Now())
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		problem(w, http.StatusNotFound, "unknown_test", "there is no event "+in.key().String())
+	case err != nil:
+		c.fail(w, r, err)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// keyWord is an event's name in a request.
+type keyWord struct {
+	Station string
+	Epoch   event.Epoch
+	Seq     uint64
+}
+
+func (k keyWord) key() ledger.Key { return ledger.Key{Station: k.Station, Epoch: k.Epoch, Seq: k.Seq} }
 
 // getRecent pages through acknowledged alarms: ?before=ROW&limit=N.
 func (c *Console) getRecent(w http.ResponseWriter, r *http.Request, _ person) {
@@ -84,15 +121,11 @@ func (c *Console) postVerb(w http.ResponseWriter, r *http.Request, p person) {
 		problem(w, http.StatusNotFound, "request", "an alarm can be claimed, released or acknowledged")
 		return
 	}
-	var in struct {
-		Station string
-		Epoch   event.Epoch
-		Seq     uint64
-	}
+	var in keyWord
 	if !decode(w, r, &in) {
 		return
 	}
-	key := ledger.Key{Station: in.Station, Epoch: in.Epoch, Seq: in.Seq}
+	key := in.key()
 	owner, err := c.o.Ledger.Act(r.Context(), key, verb, p.name, time.Now())
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):

@@ -152,6 +152,7 @@ func (c *Console) handler() http.Handler {
 		"GET /api/alarms":           c.getAlarms,
 		"GET /api/alarms/recent":    c.getRecent,
 		"POST /api/alarms/{verb}":   c.postVerb,
+		"POST /api/tests/painted":   c.postPainted,
 		"GET /api/stations":         c.getStations,
 		"GET /api/events":           c.getEvents,
 		"GET /api/viewings":         c.getViewings,

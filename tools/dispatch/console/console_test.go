@@ -427,6 +427,40 @@ func TestTheStreamResumes(t *testing.T) {
 	}
 }
 
+// The daily test is told like an alarm, and the page says that it shows it.
+func TestTheDailyTest(t *testing.T) {
+	d := open(t)
+	li := d.login("李娜")
+	s := li.stream("0")
+	key := d.raise(event.Draft{Kind: event.KindZoneChanged, Zone: "test", Source: "line/test",
+		Body: event.NewBody(event.Text(event.TagState, "active"), event.Text(event.TagCode, "RP"))})[0]
+	if _, x := s.next("test"); x["seq"] != 1.0 || x["village"] != "草坪村" || x["painted"] != nil {
+		t.Errorf("%v", x)
+	}
+	_, page := li.call("GET", "/api/alarms", nil)
+	if tests := page["tests"].([]any); len(tests) != 1 || page["open_total"] != 0.0 {
+		t.Errorf("a page begins with %v tests, %v alarms", tests, page["open_total"])
+	}
+	if status, _ := d.stranger().call("POST", "/api/tests/painted", key); status != http.StatusUnauthorized {
+		t.Errorf("without a session: %d", status)
+	}
+	for range 2 {
+		if status, _ := li.call("POST", "/api/tests/painted", key); status != http.StatusNoContent {
+			t.Errorf("painted: %d", status)
+		}
+	}
+	if _, x := s.next("test"); x["painted"] == nil {
+		t.Errorf("after painting: %v", x)
+	}
+	key["seq"] = 99
+	if status, x := li.call("POST", "/api/tests/painted", key); status != http.StatusNotFound || x["kind"] != "unknown_test" {
+		t.Errorf("one that is not: %d %v", status, x)
+	}
+	if status, _ := li.call("POST", "/api/tests/painted", "nonsense"); status != http.StatusBadRequest {
+		t.Errorf("nonsense: %d", status)
+	}
+}
+
 func TestTheStreamTellsTheStations(t *testing.T) {
 	d := open(t)
 	s := d.login("李娜").stream("0")
@@ -439,7 +473,7 @@ func TestTheStreamTellsTheStations(t *testing.T) {
 		t.Errorf("%v", r)
 	}
 	word := topic.State{V: 1, Station: caoping().Station, Jurisdiction: "changshan", Online: true, Cameras: []topic.CameraState{{ID: "gate"}}}
-	if err := d.book.Heard(t.Context(), word, time.Now()); err != nil {
+	if err := d.book.Heard(t.Context(), ledger.Word{State: word, Heard: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	_, r = s.next("stations")

@@ -4,22 +4,31 @@ import (
 	"strings"
 
 	"watchpost/storage/event"
+	"watchpost/tools/dispatch/watch"
 )
 
 // The priorities of alarms, the most urgent first.
 const (
-	priorityLife     = 1 // a person is in danger: hold-up, panic, duress, medical, fire, gas
-	priorityProperty = 2 // somebody is where nobody should be
-	priorityDevice   = 3 // a device or a line is at fault or is being tampered with
+	priorityLife     = 1                // a person is in danger: hold-up, panic, duress, medical, fire, gas
+	priorityProperty = 2                // somebody is where nobody should be
+	priorityDevice   = 3                // a device or a line is at fault or is being tampered with
+	priorityWide     = priorityProperty // many villages are dark at once
+	priorityThreat   = priorityLife     // an alarm, and then silence: perhaps somebody made it silent
 )
 
 // priority ranks an alarm for the queue. Panels say what it is by SIA codes (DC-03, two letters) or Contact ID codes (DC-05,
 // three digits), and an active zone says by a SIA code what it is for. A supervised line that is not read as normal or
-// active is a fault of the line.
+// active is a fault of the line. Silence, stalled receipts and tests that did not come through are faults of a device or a line,
+// but for a silence that follows an alarm, and one that covers many villages.
 func priority(e event.Event) int {
 	code, _ := e.Body.Text(event.TagCode)
 	state, _ := e.Body.Text(event.TagState)
+	reason, _ := e.Body.Text(event.TagReason)
 	switch {
+	case e.Kind == event.KindStationSilent && reason == watch.ReasonThreat:
+		return priorityThreat
+	case e.Kind == event.KindCarrierSilent:
+		return priorityWide
 	case e.Kind == event.KindZoneChanged && state == "active":
 		return siaPriority(code)
 	case e.Kind != event.KindPanelEvent:

@@ -19,7 +19,7 @@ const (
 	maxStreamAge = time.Hour
 )
 
-// getEvents is the event stream: "alarm" with an id, in the ledger's order, from Last-Event-ID or ?after= on; "stations"
+// getEvents is the event stream: "alarm" and "test" with an id, in the ledger's order, from Last-Event-ID or ?after= on; "stations"
 // without one, each time they have changed and every 10 s. Nothing is queued per browser: each reads the ledger's feed at its
 // own pace, so a slow one loses nothing and costs no memory. A stream ends after an hour, to check the session anew.
 func (c *Console) getEvents(w http.ResponseWriter, r *http.Request, _ person) {
@@ -119,7 +119,7 @@ func (s *stream) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(changes) == 0 {
+		if next == s.after {
 			return nil
 		}
 		v, err := s.villages(ctx)
@@ -128,11 +128,17 @@ func (s *stream) follow(ctx context.Context) error {
 		}
 		var out []byte
 		for _, c := range changes {
-			b, err := json.Marshal(v.alarm(c.Alarm))
-			if err != nil {
-				return fmt.Errorf("encoding alarm %s: %w", c.Alarm.Event.Name(), err)
+			name, word := "alarm", any(nil)
+			if c.Test != nil {
+				name, word = "test", v.test(*c.Test)
+			} else {
+				word = v.alarm(c.Alarm)
 			}
-			out = fmt.Appendf(out, "event: alarm\nid: %d\ndata: %s\n\n", c.Feed, b)
+			b, err := json.Marshal(word)
+			if err != nil {
+				return fmt.Errorf("encoding %s %d of the feed: %w", name, c.Feed, err)
+			}
+			out = fmt.Appendf(out, "event: %s\nid: %d\ndata: %s\n\n", name, c.Feed, b)
 		}
 		if err := s.write(string(out)); err != nil {
 			return err

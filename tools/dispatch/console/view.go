@@ -2,10 +2,12 @@ package console
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"watchpost/storage/event"
 	"watchpost/tools/dispatch/ledger"
+	"watchpost/tools/dispatch/watch"
 	"watchpost/uplink/topic"
 )
 
@@ -38,6 +40,22 @@ type alarmView struct {
 	Closed       time.Time    `json:"closed,omitzero"`
 	Restored     time.Time    `json:"restored,omitzero"`
 	Actions      []actionView `json:"actions"`
+
+	// Of the centre's own alarms, and of what stations tell of their uplink.
+	About   string       `json:"about,omitempty"` // the station that it is about, where that is not Station
+	Carrier string       `json:"carrier,omitempty"`
+	Stage   string       `json:"stage,omitempty"`     // of a failed test
+	Silence float64      `json:"silence_s,omitempty"` // from the last word until it was told
+	Count   uint64       `json:"count,omitempty"`     // of its kind: alarms open when it fell silent, events without a receipt
+	Behind  []behindView `json:"behind,omitempty"`    // the stations of a dead carrier
+	Missing uint64       `json:"missing,omitempty"`   // how many of them are not heard now
+}
+
+// behindView is a station of a dead carrier.
+type behindView struct {
+	ID      string `json:"id"`
+	Village string `json:"village"`
+	Missing bool   `json:"missing"`
 }
 
 type actionView struct {
@@ -84,7 +102,11 @@ func (c *Console) villages(ctx context.Context) (villages, error) {
 }
 
 func (v villages) alarm(a ledger.Alarm) alarmView {
-	e, s := a.Event, v[a.Event.Station]
+	e, about := a.Event, a.Event.Station
+	if e.Station == ledger.Centre {
+		about, _ = e.Body.Text(event.TagStation)
+	}
+	s := v[about]
 	out := alarmView{
 		ID: e.Name(), Row: a.Row, Station: e.Station, Epoch: e.Epoch.String(), Seq: e.Seq,
 		Jurisdiction: s.Address.Jurisdiction, Village: s.Name,
@@ -100,12 +122,69 @@ func (v villages) alarm(a ledger.Alarm) alarmView {
 	case a.Owner != "":
 		out.State = "claimed"
 	}
-	cam := cameraFor(s.State, e)
-	out.Camera, out.CameraName = cam.ID, cam.Name
+	if e.Station == ledger.Centre {
+		out.About = about
+	} else {
+		cam := cameraFor(s.State, e)
+		out.Camera, out.CameraName = cam.ID, cam.Name
+	}
+	v.addUplink(&out, a)
 	for _, x := range a.Actions {
 		out.Actions = append(out.Actions, actionView{x.At, x.Who, string(x.Verb)})
 	}
 	return out
+}
+
+// addUplink adds what alarms about stations, carriers and tests say beyond the others.
+func (v villages) addUplink(out *alarmView, a ledger.Alarm) {
+	e := a.Event
+	switch e.Kind {
+	case event.KindStationSilent, event.KindCarrierSilent, event.KindTestFailed, event.KindCentreStalled:
+	default:
+		return
+	}
+	out.Carrier, _ = e.Body.Text(event.TagCarrier)
+	out.Stage, _ = e.Body.Text(event.TagStage)
+	out.Count, _ = e.Body.Uint(event.TagCount)
+	silence, _ := e.Body.Uint(event.TagDuration)
+	out.Silence = time.Duration(silence).Seconds()
+	if e.Kind != event.KindCarrierSilent {
+		return
+	}
+	out.About, out.Village, out.Jurisdiction = "", "", ""
+	now := e.Body
+	if a.Latest.Kind != 0 {
+		now = a.Latest.Body
+	}
+	missing := make(map[string]bool)
+	if a.Restored.IsZero() {
+		out.Missing, _ = now.Uint(event.TagCount)
+		for _, id := range watch.Stations(now) {
+			missing[id] = true
+		}
+	}
+	ids := append(watch.Stations(e.Body), watch.Stations(now)...)
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		out.Behind = append(out.Behind, behindView{id, v[id].Name, missing[id]})
+	}
+}
+
+// testView is a station's last daily test as the page gets it, and how far it came: At it was raised, by the station's clock.
+type testView struct {
+	ID       string    `json:"id"`
+	Station  string    `json:"station"`
+	Epoch    string    `json:"epoch"`
+	Seq      uint64    `json:"seq"`
+	Village  string    `json:"village"`
+	At       time.Time `json:"at"`
+	Received time.Time `json:"received"`
+	Painted  time.Time `json:"painted,omitzero"`
+}
+
+func (v villages) test(t ledger.Test) testView {
+	e := t.Event
+	return testView{e.Name(), e.Station, e.Epoch.String(), e.Seq, v[e.Station].Name, e.At, t.Received, t.Painted}
 }
 
 func (v villages) alarms(as []ledger.Alarm) []alarmView {
@@ -170,14 +249,24 @@ type stationView struct {
 	Cameras      []topic.CameraState `json:"cameras"`
 	Zones        []topic.ZoneState   `json:"zones"`
 	Panels       []topic.PanelState  `json:"panels"`
+	Carrier      string              `json:"carrier,omitempty"`
+	Started      time.Time           `json:"started,omitzero"`
+	Farewell     bool                `json:"farewell,omitempty"` // it stopped in good order
+	Gauges       map[string]float64  `json:"gauges,omitempty"`
 }
 
-// staleAfter is how long a station that says it is online may be silent and still be called fresh: it tells its state every
-// 30 s. Twice as long again and it counts as offline, whatever it said.
-const (
-	staleAfter   = 45 * time.Second
-	offlineAfter = 3 * staleAfter
-)
+// Of a station that does not say how often it speaks.
+const standardHeartbeat = 30 * time.Second
+
+// patience is how long a station that says it is online may be silent and still be called fresh: half as long again as it
+// promised. After three times that it counts as offline, whatever it said.
+func patience(s topic.State) (stale, offline time.Duration) {
+	beat := time.Duration(s.Heartbeat) * time.Second
+	if beat <= 0 {
+		beat = standardHeartbeat
+	}
+	return beat * 3 / 2, beat * 9 / 2
+}
 
 func stationViewOf(s ledger.Station, now time.Time) stationView {
 	v := stationView{
@@ -185,6 +274,7 @@ func stationViewOf(s ledger.Station, now time.Time) stationView {
 		Age: -1, LastWord: s.LastWord, Backlog: s.Backlog(), Full: s.State.Full, Version: s.State.Version,
 		Heads: laneWords(s.State.Heads), Stored: laneWords(s.Heads),
 		Cameras: orEmpty(s.State.Cameras), Zones: orEmpty(s.State.Zones), Panels: orEmpty(s.State.Panels),
+		Carrier: s.State.Carrier, Started: s.State.Started, Farewell: !s.Farewell.IsZero(), Gauges: s.State.Gauges,
 	}
 	if !s.LastWord.IsZero() {
 		v.Age = max(0, now.Sub(s.LastWord).Seconds())
@@ -195,12 +285,13 @@ func stationViewOf(s ledger.Station, now time.Time) stationView {
 
 func health(s ledger.Station, now time.Time) string {
 	silent := now.Sub(s.LastWord)
+	stale, offline := patience(s.State)
 	switch {
 	case s.LastWord.IsZero():
 		return "never"
-	case !s.Online || silent > offlineAfter:
+	case !s.Online || silent > offline:
 		return "offline"
-	case silent > staleAfter:
+	case silent > stale:
 		return "stale"
 	default:
 		return "fresh"

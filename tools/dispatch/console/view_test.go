@@ -1,11 +1,13 @@
 package console
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
 	"watchpost/storage/event"
 	"watchpost/tools/dispatch/ledger"
+	"watchpost/tools/dispatch/watch"
 	"watchpost/uplink/topic"
 )
 
@@ -19,11 +21,14 @@ func TestPriorities(t *testing.T) {
 	active := func(code string) event.Event {
 		return event.Event{Kind: event.KindZoneChanged, Body: event.NewBody(event.Text(event.TagState, "active"), event.Text(event.TagCode, code))}
 	}
+	silent := func(reason string) event.Event {
+		return event.Event{Kind: event.KindStationSilent, Body: event.NewBody(event.Text(event.TagReason, reason))}
+	}
 	for want, es := range map[int][]event.Event{
-		priorityLife:     {active("PA"), active("FA"), panel("PA"), panel("HA"), panel("FA"), panel("MA"), panel("GA"), panel("QA"), panel("120"), panel("110"), panel("100"), panel("151")},
-		priorityProperty: {panel("BA"), panel("130"), panel("134"), panel("140"), panel("BV"), panel("UA"), panel(""), zone("active"), active("BA")},
+		priorityLife:     {active("PA"), active("FA"), silent(watch.ReasonThreat), panel("PA"), panel("HA"), panel("FA"), panel("MA"), panel("GA"), panel("QA"), panel("120"), panel("110"), panel("100"), panel("151")},
+		priorityProperty: {panel("BA"), panel("130"), panel("134"), panel("140"), panel("BV"), panel("UA"), panel(""), zone("active"), active("BA"), {Kind: event.KindCarrierSilent}},
 		priorityDevice: {active("TA"), panel("TA"), panel("137"), panel("145"), panel("154"), panel("161"), panel("301"), panel("FT"), panel("YC"), panel("1"),
-			zone("missing"), zone("short"), zone(""), {Kind: event.KindPanelLink}, {Kind: event.KindCameraState}},
+			zone("missing"), zone("short"), zone(""), {Kind: event.KindPanelLink}, {Kind: event.KindCameraState}, silent(""), silent(watch.ReasonFarewell), {Kind: event.KindTestFailed}, {Kind: event.KindCentreStalled}},
 	} {
 		for _, e := range es {
 			if got := priority(e); got != want {
@@ -62,6 +67,10 @@ func TestTheCameraToShow(t *testing.T) {
 // Unknown is never shown as normal: a station that says nothing is not online, whatever it said last.
 func TestHealth(t *testing.T) {
 	now := time.Unix(1e9, 0)
+	staleAfter, offlineAfter := patience(topic.State{})
+	if stale, offline := patience(topic.State{Heartbeat: 60}); stale != 2*staleAfter || offline != 2*offlineAfter {
+		t.Errorf("a slow heartbeat: stale after %s, offline after %s", stale, offline)
+	}
 	for name, c := range map[string]struct {
 		online bool
 		silent time.Duration
@@ -80,5 +89,38 @@ func TestHealth(t *testing.T) {
 	v := stationViewOf(ledger.Station{}, now)
 	if v.Health != "never" || v.Age != -1 || v.Cameras == nil || v.Zones == nil || v.Panels == nil {
 		t.Errorf("never heard: %+v", v)
+	}
+}
+
+func TestTheCardOfADeadCarrier(t *testing.T) {
+	v := villages{"a": {Name: "草坪村"}, "b": {Name: "球川村"}, "c": {Name: "双明镇"}}
+	body := func(ids ...string) event.Body {
+		fields := []event.Field{event.Text(event.TagCarrier, "中国移动"), event.Uint(event.TagCount, uint64(len(ids))), event.Uint(event.TagDuration, uint64(time.Minute))}
+		for _, id := range ids {
+			fields = append(fields, event.Text(event.TagStation, id))
+		}
+		return event.NewBody(fields...)
+	}
+	a := ledger.Alarm{Event: event.Event{Station: ledger.Centre, Kind: event.KindCarrierSilent, Body: body("b", "a")}}
+	check := func(what string, missing uint64, want ...behindView) {
+		t.Helper()
+		got := v.alarm(a)
+		if !reflect.DeepEqual(got.Behind, want) || got.Missing != missing || got.Carrier != "中国移动" || got.Silence != 60 || got.Village != "" || got.Camera != "" {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+	check("at first", 2, behindView{"a", "草坪村", true}, behindView{"b", "球川村", true})
+	a.Latest = event.Event{Kind: event.KindCarrierSilent, Body: body("b", "c")}
+	check("one back, another gone", 2, behindView{"a", "草坪村", false}, behindView{"b", "球川村", true}, behindView{"c", "双明镇", true})
+	a.Restored = time.Unix(1e9, 0)
+	check("all back", 0, behindView{"a", "草坪村", false}, behindView{"b", "球川村", false}, behindView{"c", "双明镇", false})
+}
+
+func TestTheCardOfASilentStationIsAboutIt(t *testing.T) {
+	v := villages{"a": {Name: "草坪村", Address: caoping(), State: topic.State{Cameras: []topic.CameraState{{ID: "gate"}}}}}
+	a := v.alarm(ledger.Alarm{Event: event.Event{Station: ledger.Centre, Kind: event.KindStationSilent,
+		Body: event.NewBody(event.Text(event.TagStation, "a"), event.Uint(event.TagCount, 3))}})
+	if a.Station != ledger.Centre || a.About != "a" || a.Village != "草坪村" || a.Jurisdiction != "changshan" || a.Count != 3 || a.Camera != "" {
+		t.Errorf("%+v", a)
 	}
 }

@@ -243,10 +243,11 @@ func TestWhatTheWatchSees(t *testing.T) {
 		t.Errorf("a test that failed is an alarm of the station: %+v", w)
 	}
 	// A will was written when the link came up, a farewell is the last that is said.
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		what string
 		at   int64
 		want bool
-	}{"will": {1e9 - 60, false}, "farewell": {1e9 + 60, true}} {
+	}{{"will", 1e9 - 60, false}, {"farewell", 1e9 + 60, true}, {"will after all", 1e9 - 60, true}} {
 		bye := topic.State{V: 1, Station: word.Station, At: time.Unix(c.at, 0)}
 		for range 2 { // a retained one comes again with each link
 			if err := l.Heard(t.Context(), Word{State: bye, Retained: true}); err != nil {
@@ -254,7 +255,7 @@ func TestWhatTheWatchSees(t *testing.T) {
 			}
 		}
 		if w := watched(t, l); w.Farewell != c.want || !w.Heard.Equal(time.Unix(2e9, 0)) {
-			t.Errorf("after a %s: %+v", name, w)
+			t.Errorf("after a %s: %+v", c.what, w)
 		}
 	}
 	// The centre's clock was set back: the present is believed, what is retained is not.
