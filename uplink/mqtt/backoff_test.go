@@ -17,8 +17,8 @@ func stationBackoff(id string) *backoff {
 // Full jitter: waits spread over the whole of a bound that doubles up to the fault's largest; two stations do not wait alike.
 func TestBackoff(t *testing.T) {
 	for fault, most := range map[Fault]time.Duration{
-		FaultAway: 20 * time.Second, FaultLost: 20 * time.Second, FaultSilent: 20 * time.Second, FaultName: 20 * time.Second,
-		FaultNotAuthorised: time.Minute, FaultFiles: time.Minute, FaultTooLarge: time.Minute, FaultUntrusted: time.Minute,
+		FaultAway: 20 * time.Second, FaultLost: 20 * time.Second, FaultName: 20 * time.Second,
+		FaultSilent: time.Minute, FaultNotAuthorised: time.Minute, FaultFiles: time.Minute, FaultTooLarge: time.Minute, FaultUntrusted: time.Minute,
 	} {
 		waits := func(id string) (list []time.Duration) {
 			b := stationBackoff(id)

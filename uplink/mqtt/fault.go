@@ -79,10 +79,11 @@ func Classify(err error) Fault {
 	return FaultLost
 }
 
-// refusal says whether waiting alone will hardly mend the fault: somebody has to change a file or a permission first.
-func (f Fault) refusal() bool {
+// hurried says whether to try again soon. Where nobody is there, an attempt costs next to nothing, and the broker comes back
+// by itself. A broker that is there and too slow may have too many to answer; a refusal waits for a person.
+func (f Fault) hurried() bool {
 	switch f {
-	case FaultUntrusted, FaultMismatch, FaultRefused, FaultNotAuthorised, FaultFiles, FaultOversized, FaultOwn, FaultTooLarge:
+	case FaultAway, FaultName, FaultLost:
 		return true
 	}
 	return false

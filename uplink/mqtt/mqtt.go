@@ -275,8 +275,8 @@ func (s *Session) enqueue(payload []byte) {
 }
 
 // backoff is how long to wait before the next attempt: full jitter under a bound that doubles. The bound's end depends on
-// the fault: a broker that nobody answers for comes back by itself, and then all of its stations are to be back within
-// BackoffMax and one attempt; a refusal waits for a person.
+// the fault: a broker that is away comes back by itself, and then all of its stations are to be back within BackoffMax and
+// one attempt. One that says no, or cannot keep up, is not to be hurried.
 type backoff struct {
 	min, away, refused time.Duration
 	bound              time.Duration // of the last wait; 0 = there was none
@@ -294,9 +294,9 @@ func newBackoff(o Options) *backoff {
 
 // next is the wait after a link that lived so long and ended with f; one that outlived the bound starts afresh.
 func (b *backoff) next(lived time.Duration, f Fault) time.Duration {
-	most := b.away
-	if f.refusal() {
-		most = b.refused
+	most := b.refused
+	if f.hurried() {
+		most = b.away
 	}
 	if b.bound == 0 || lived > b.bound {
 		b.bound = b.min

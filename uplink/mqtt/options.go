@@ -43,13 +43,13 @@ type Options struct {
 	Now     func() time.Time // the wall clock: for the state, and for how long certificates are good; nil = time.Now
 
 	KeepAlive      time.Duration // default 10 s; whole seconds, at least 1
-	ConnectTimeout time.Duration // default 10 s: name, TCP, TLS, CONNACK and subscription together
+	ConnectTimeout time.Duration // default 20 s: name, TCP, TLS, CONNACK and subscription together
 	WriteTimeout   time.Duration // default 5 s: a piece of writeChunk bytes to the socket
 	AckTimeout     time.Duration // default 10 s: the oldest message's PUBACK, once it is the oldest
 	Heartbeat      time.Duration // default 30 s: the retained state again
 	BackoffMin     time.Duration // default 1 s
-	BackoffMax     time.Duration // default 20 s: while nobody answers, so that a broker that comes back has its stations soon
-	BackoffRefused time.Duration // default 60 s, at least BackoffMax: while the broker, or a file of ours, says no
+	BackoffMax     time.Duration // default 20 s: while nobody is there, so that a broker that comes back has its stations soon
+	BackoffRefused time.Duration // default 60 s, at least BackoffMax: while the broker says no, or takes too long
 	Repeat         time.Duration // default 10 min: how often a lasting fault is told again
 	CommandQueue   int           // default 64 messages
 }
@@ -59,7 +59,7 @@ func (o *Options) setDefaults() {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&o.KeepAlive, 10 * time.Second}, {&o.ConnectTimeout, 10 * time.Second}, {&o.WriteTimeout, 5 * time.Second},
+		{&o.KeepAlive, 10 * time.Second}, {&o.ConnectTimeout, 20 * time.Second}, {&o.WriteTimeout, 5 * time.Second},
 		{&o.AckTimeout, 10 * time.Second}, {&o.Heartbeat, 30 * time.Second}, {&o.BackoffMin, time.Second},
 		{&o.BackoffMax, 20 * time.Second}, {&o.BackoffRefused, time.Minute}, {&o.Repeat, 10 * time.Minute},
 	}
