@@ -25,11 +25,13 @@ type Appended struct {
 	Repeat bool // the draft's Once key was known: Seq and Lane are those of the event stored then, nothing was added
 }
 
-// request is one Append or SetCursor on its way to the writer.
+// request is one Append or SetCursor, or a chore of tend's, on its way to the writer; it is one or another.
 type request struct {
 	drafts []event.Draft
 	centre cursorName
-	upto   uint64 // of a SetCursor; a request is one or the other
+	upto   uint64    // of a SetCursor
+	evict  *eviction // a lane's front is to go
+	drop   [][]byte  // whose keys are to go, by their beginnings
 
 	state atomic.Int32
 	done  chan struct{} // closed when got and err stand

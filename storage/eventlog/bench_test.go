@@ -17,7 +17,7 @@ import (
 )
 
 // benchDraft is an event of some 512 bytes that does not compress.
-func benchDraft(b *testing.B, severity event.Severity) event.Draft {
+func benchDraft(b testing.TB, severity event.Severity) event.Draft {
 	b.Helper()
 	noise := make([]byte, 450)
 	if _, err := rand.Read(noise); err != nil {

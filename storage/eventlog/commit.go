@@ -27,6 +27,10 @@ func (l *Log) write() {
 				return
 			}
 		}
+		if first != nil && first.drop != nil {
+			l.drop(first)
+			continue
+		}
 		if l.level0.Load() >= crowded && !first.hurries() {
 			l.holdUp()
 		}
@@ -62,7 +66,7 @@ func (l *Log) collect(first *request) *batch {
 	b := l.newBatch()
 	l.ready(b)
 	for r := first; ; {
-		if r != nil && !b.take(r) {
+		if r != nil && (r.drop != nil || !b.take(r)) {
 			l.carry = r
 			return b
 		}
@@ -89,6 +93,9 @@ func (l *Log) ready(b *batch) {
 		return
 	}
 	l.sayFull(!ok)
+	if l.short() {
+		signal(l.chores)
+	}
 	if ok {
 		b.tell(l.toTell(), &l.refused)
 		return
@@ -164,7 +171,6 @@ type batch struct {
 
 	staged
 	requests []*request
-	told     int // of log.untold
 	refused  bool
 }
 
@@ -177,22 +183,24 @@ type staged struct {
 	drafts  int
 	once    []onceNote
 	cursors []*request
+	told    int // of log.untold
+	holes   []hole
+	gone    [laneSlots]gone
+	dead    [][]byte // keys to delete
 }
 
 func (l *Log) newBatch() *batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return &batch{log: l, staged: staged{next: l.next, tails: l.tails}}
+	return &batch{log: l, staged: staged{next: l.next, tails: l.tails, gone: l.gone, holes: l.holes[:len(l.holes):len(l.holes)]}}
 }
 
 // tell stages what the log has to say itself.
 func (b *batch) tell(holes []hole, refused *refusal) {
 	for _, h := range holes {
-		marker, err := b.stageOwn(h.draft())
-		if err != nil {
+		if b.tellHole(h) != nil {
 			return
 		}
-		b.entries = append(b.entries, badger.NewEntry(h.entry(marker)))
 		b.told++
 	}
 	if refused != nil && refused.drafts > 0 {
@@ -216,8 +224,11 @@ func (b *batch) take(r *request) bool {
 	if !r.state.CompareAndSwap(requestWaits, requestTaken) && r.state.Load() == requestLeft {
 		return true
 	}
-	if r.upto > 0 {
+	switch {
+	case r.upto > 0:
 		return b.takeCursor(r)
+	case r.evict != nil:
+		return b.takeEviction(r)
 	}
 	if b.refuse != nil && !(errors.Is(b.refuse, ErrFull) && b.knowsAll(r)) {
 		b.turnAway(r)
@@ -282,6 +293,25 @@ func (b *batch) takeCursor(r *request) bool {
 	return true
 }
 
+func (b *batch) takeEviction(r *request) bool {
+	if b.blocked != nil {
+		r.answer(b.blocked)
+		return true
+	}
+	before := b.staged
+	if err := b.evict(*r.evict); err != nil {
+		b.staged = before
+		r.answer(err)
+		return true
+	}
+	if b.bytes > MaxAppend && before.bytes > 0 {
+		b.staged = before
+		return false
+	}
+	b.requests = append(b.requests, r)
+	return true
+}
+
 // stage gives a draft its place, unless its Once key is known.
 func (b *batch) stage(d event.Draft) (Appended, error) {
 	if d.Once != "" {
@@ -293,7 +323,7 @@ func (b *batch) stage(d event.Draft) (Appended, error) {
 	if int(e.Lane) >= laneSlots {
 		return Appended{}, fmt.Errorf("appending event %s of %s: no lane %d", d.Kind, d.Source, e.Lane)
 	}
-	key := laneKey(keyEvent, e.Lane, e.Seq)
+	key := eventKey(e.Lane, e.Seq)
 	value, after, err := appendValue(nil, b.tails[e.Lane], e)
 	if err != nil {
 		return Appended{}, fmt.Errorf("appending: %w", err)
@@ -372,6 +402,11 @@ func (l *Log) store(b *batch) error {
 	l.dirty = true
 	txn := l.db.NewTransaction(true)
 	defer txn.Discard()
+	for _, key := range b.dead {
+		if err := txn.Delete(key); err != nil {
+			return err
+		}
+	}
 	for _, e := range b.entries {
 		if err := txn.SetEntry(e); err != nil {
 			return err
@@ -380,7 +415,12 @@ func (l *Log) store(b *batch) error {
 	if err := txn.Commit(); err != nil {
 		return err
 	}
-	turned, err := l.wal.follow() // a transaction stands in one file whole
+	return l.synced()
+}
+
+// synced makes what Badger was given last lasting. A transaction stands in one file whole.
+func (l *Log) synced() error {
+	turned, err := l.wal.follow()
 	if err != nil {
 		return err
 	}
@@ -391,6 +431,28 @@ func (l *Log) store(b *batch) error {
 		l.turn()
 	}
 	return nil
+}
+
+// drop takes keys out of Badger, tables whole where it can. Badger takes no commit meanwhile: it writes what its memtable has
+// to a table, and the tables at the ends of the range anew.
+func (l *Log) drop(r *request) {
+	err := l.broken()
+	if err == nil {
+		var ok bool
+		if ok, err = l.roomFor(roomToMark); err == nil && !ok {
+			err = ErrFull
+		}
+	}
+	if err == nil {
+		l.dirty = true
+		if err = l.db.DropPrefix(r.drop...); err == nil {
+			err = l.synced()
+		}
+		if err != nil {
+			err = l.fail(err)
+		}
+	}
+	r.answer(err)
 }
 
 // turn gets the next memtable's log ready when a commit has begun a new one.
@@ -416,7 +478,7 @@ func (l *Log) settle(b *batch) {
 	for _, r := range b.cursors {
 		l.cursors[r.centre] = max(l.cursors[r.centre], r.upto)
 	}
-	l.untold = l.untold[b.told:]
+	l.untold, l.holes, l.gone = l.untold[b.told:], b.holes, b.gone
 	if b.next == l.next {
 		return
 	}
@@ -428,6 +490,9 @@ func (l *Log) settle(b *batch) {
 	}
 	if err := l.keeper.write(h); err != nil {
 		l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: heads not noted", slog.Any("err", err))
+	}
+	if slices.ContainsFunc(evictable(), func(lane event.Lane) bool { return l.over(lane) > 0 }) {
+		signal(l.chores)
 	}
 	close(l.wake)
 	l.wake = make(chan struct{})

@@ -127,7 +127,7 @@ func TestSetAside(t *testing.T) {
 			prev, _ := body.Bytes(event.TagPrevEpoch)
 			alarm, _ := body.Uint(event.TagLastAlarm)
 			trace, _ := body.Uint(event.TagLastTrace)
-			if why, _ := body.Text(event.TagReason); why != reasonBroken || !bytes.Equal(prev, epoch[:]) || alarm != 400 || trace != 401 {
+			if why, _ := body.Text(event.TagReason); why != openedBroken || !bytes.Equal(prev, epoch[:]) || alarm != 400 || trace != 401 {
 				t.Errorf("first event says %s, prev %x (was %s), alarm %d, trace %d", why, prev, epoch, alarm, trace)
 			}
 			if _, err := os.Stat(filepath.Join(dir, corruptName+"1")); err != nil {
@@ -174,7 +174,7 @@ func TestLostLog(t *testing.T) {
 	}
 	now := testLog(t, dir)
 	opened := readAll(t, now, event.LaneMain)[0]
-	if why, _ := opened.Body.Text(event.TagReason); why != reasonLost || now.Epoch() == l.Epoch() {
+	if why, _ := opened.Body.Text(event.TagReason); why != openedLost || now.Epoch() == l.Epoch() {
 		t.Errorf("first event: %+v", opened)
 	}
 	if got := mustAppend(t, now, d)[0]; got.Repeat || got.Seq != 2 {
@@ -236,7 +236,7 @@ func wantHole(t *testing.T, l *Log, lane event.Lane, from, upto uint64) {
 		of, _ := e.Body.Uint(event.TagLane)
 		a, _ := e.Body.Uint(event.TagFrom)
 		b, _ := e.Body.Uint(event.TagUpto)
-		if e.Kind == event.KindLogEvicted && why == reasonDamaged && event.Lane(of) == lane && a <= from && upto <= b {
+		if e.Kind == event.KindLogEvicted && why == reasonDamaged.String() && event.Lane(of) == lane && a <= from && upto <= b {
 			return
 		}
 	}
@@ -264,7 +264,7 @@ func TestBadRecords(t *testing.T) {
 	fill(t, l, 20) // alarms at 2, 4 … 40
 	for _, seq := range []uint64{2, 10, 12, 14, 40} {
 		err := l.db.Update(func(txn *badger.Txn) error {
-			return txn.Set(laneKey(keyEvent, event.LaneAlarm, seq), []byte("not what was written"))
+			return txn.Set(eventKey(event.LaneAlarm, seq), []byte("not what was written"))
 		})
 		if err != nil {
 			t.Fatal(err)

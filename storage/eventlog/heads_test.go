@@ -67,7 +67,7 @@ func FuzzDecodeHeads(f *testing.F) {
 func FuzzReadValue(f *testing.F) {
 	epoch := event.Epoch{1}
 	e := draft(event.SeverityAlarm, "x").Event(testStation, epoch, 9)
-	key := laneKey(keyEvent, e.Lane, e.Seq)
+	key := eventKey(e.Lane, e.Seq)
 	value, _, err := appendValue(nil, tail{seq: 4, count: 2, bytes: 70}, e)
 	if err != nil {
 		f.Fatal(err)

@@ -8,14 +8,32 @@ import (
 	"watchpost/storage/event"
 )
 
-// The first byte of every key.
+// The first byte of every key. Events come first, in buckets in the order in which they were appended, and what changes all the
+// time comes behind them: a merge rewrites every table between the first and the last key that it brings, and so touches
+// the end of the log only.
 const (
 	keyEvent  = 'e'
-	keyCursor = 'c'
+	keyGone   = 'g'
 	keyHole   = 'h'
-	keyOnce   = 'o'
 	keyMeta   = 'm'
+	keyOnce   = 'o'
+	keyCursor = 'r'
 )
+
+// bucketBits is how many low bits of a seq tell its place in its bucket, the range of seqs whose events of one lane stand together.
+// Eviction drops a lane's part of a bucket whole; some 8 MB where events are of 512 bytes.
+const bucketBits = 14
+
+// eventKey is where an event stands: 'e', bucket (6 bytes), lane, place in the bucket (2 bytes).
+func eventKey(lane event.Lane, seq uint64) []byte {
+	return binary.BigEndian.AppendUint16(bucketPrefix(lane, seq>>bucketBits), uint16(seq&(1<<bucketBits-1)))
+}
+
+// bucketPrefix begins the keys of a lane's events in a bucket.
+func bucketPrefix(lane event.Lane, bucket uint64) []byte {
+	k := binary.BigEndian.AppendUint64(make([]byte, 0, 10), bucket|keyEvent<<48)[1:]
+	return append(k, byte(lane))
+}
 
 var errSeal = errors.New("checksum does not match")
 
@@ -69,7 +87,13 @@ type tail struct {
 type stored struct {
 	prev uint64 // seq before it in its lane, 0 = none
 	tail
+	size  int // bytes of its record
 	event event.Event
+}
+
+// before is the tail of the lane that the event followed.
+func (s stored) before() tail {
+	return tail{seq: s.prev, count: s.count - 1, bytes: s.bytes - uint64(s.size)}
 }
 
 // appendValue is the value of an event that follows before in its lane.
@@ -99,19 +123,34 @@ func readValue(station string, epoch event.Epoch, key, sealed []byte) (stored, e
 		}
 		*n, b = v, b[size:]
 	}
+	s.size = len(b)
 	if s.event, err = event.DecodeRecord(station, epoch, b); err != nil {
 		return stored{}, err
 	}
-	if s.event.Seq != s.seq || len(key) < 2 || byte(s.event.Lane) != key[1] {
+	if s.event.Seq != s.seq || s.event.Lane != laneOfKey(key) {
 		return stored{}, errors.New("record under another event's key")
 	}
 	return s, nil
 }
 
-// seqOfKey is the number at the end of a key made by laneKey, 0 for any other.
+// seqOfKey is the seq in a key made by eventKey or laneKey, 0 for any other.
 func seqOfKey(key []byte) uint64 {
-	if len(key) != 2+8 {
+	switch {
+	case len(key) != 10:
 		return 0
+	case key[0] == keyEvent:
+		return (binary.BigEndian.Uint64(key)>>8&(1<<48-1))<<bucketBits | uint64(binary.BigEndian.Uint16(key[8:]))
 	}
 	return binary.BigEndian.Uint64(key[2:])
+}
+
+// laneOfKey is the lane in such a key, 0 for any other.
+func laneOfKey(key []byte) event.Lane {
+	switch {
+	case len(key) != 10:
+		return 0
+	case key[0] == keyEvent:
+		return event.Lane(key[7])
+	}
+	return event.Lane(key[1])
 }

@@ -24,20 +24,12 @@ func encodeMeta(station string, epoch event.Epoch) []byte {
 func (l *Log) load() error {
 	l.epoch = event.Epoch{}
 	l.next, l.tails = 1, [laneSlots]tail{}
-	l.cursors, l.once, l.holes = make(map[cursorName]uint64), make(onceBook), make(map[event.Lane][]span)
+	l.cursors, l.once, l.holes, l.gone = make(map[cursorName]uint64), make(onceBook), nil, [laneSlots]gone{}
 	return l.db.View(func(txn *badger.Txn) error {
 		if err := l.loadMeta(txn); err != nil || l.epoch.IsZero() {
 			return err
 		}
-		for _, lane := range event.Lanes() {
-			t, err := l.loadTail(txn, lane)
-			if err != nil {
-				return err
-			}
-			l.tails[lane] = t
-		}
-		l.next = topSeq(l.tails) + 1
-		return errors.Join(
+		notes := errors.Join(
 			l.each(txn, keyCursor, l.loadCursor),
 			l.each(txn, keyOnce, func(key, sealed []byte) error {
 				n, err := decodeOnce(key, sealed)
@@ -49,10 +41,20 @@ func (l *Log) load() error {
 			l.each(txn, keyHole, func(key, sealed []byte) error {
 				h, err := decodeHole(key, sealed)
 				if err == nil {
-					l.holes[h.lane] = append(l.holes[h.lane], h.span)
+					l.holes = append(l.holes, h)
 				}
 				return err
-			}))
+			}),
+			l.each(txn, keyGone, l.loadGone))
+		for _, lane := range event.Lanes() {
+			t, err := l.loadTail(txn, lane)
+			if err != nil {
+				return errors.Join(notes, err)
+			}
+			l.tails[lane] = t
+		}
+		l.next = topSeq(l.tails) + 1
+		return notes
 	})
 }
 
@@ -83,10 +85,10 @@ func (l *Log) loadMeta(txn *badger.Txn) error {
 // loadTail finds the last readable event of a lane. What it passes over shows as a hole when the lane is read, or as a
 // log that ends before its heads.
 func (l *Log) loadTail(txn *badger.Txn, lane event.Lane) (tail, error) {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: lanePrefix(keyEvent, lane), Reverse: true})
+	it := walk(txn, lane, true)
 	defer it.Close()
 	var bad uint64 // the last one that cannot be read
-	for it.Seek(append(lanePrefix(keyEvent, lane), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)); it.Valid(); it.Next() {
+	for it.begin(1 << 60); it.Valid(); it.next() {
 		s, err := l.item(it.Item())
 		if err == nil {
 			t := s.tail
@@ -95,7 +97,9 @@ func (l *Log) loadTail(txn *badger.Txn, lane event.Lane) (tail, error) {
 		}
 		bad = max(bad, seqOfKey(it.Item().Key()))
 	}
-	return tail{seq: bad}, nil
+	t := l.gone[lane].tail
+	t.seq = max(t.seq, bad)
+	return t, nil
 }
 
 // each calls f with every key of a kind and its sealed value. One that f cannot read is left out: a cursor or a Once key

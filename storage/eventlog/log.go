@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,8 +25,15 @@ type Options struct {
 	Dir          string // data directory of this log alone, where fallocate(2) works; made if it is missing
 	Station      string // station id
 	ReserveBytes int64  // kept back so that a full disk can be opened again, ≥ 16 MiB; 0 = DefaultReserve
-	Log          *slog.Logger
-	Now          func() time.Time // for the log's own events; nil = time.Now
+
+	// Keep bounds how many bytes of records the main, read and trace lanes may hold, each > 0; a lane that is not named has no
+	// bound of its own. What is oldest goes first, and a log.evicted event says so. Alarms are never evicted.
+	Keep map[event.Lane]int64
+	// Centres are the ids of those whose cursors count: what all of them have is given up before anything else.
+	Centres []string
+
+	Log *slog.Logger
+	Now func() time.Time // for the log's own events; nil = time.Now
 }
 
 func (o Options) complete() (Options, error) {
@@ -42,6 +51,10 @@ func (o Options) complete() (Options, error) {
 		return o, errors.New("event log: no directory given")
 	case o.Station == "":
 		return o, errors.New("event log: no station given")
+	case o.Keep[event.LaneAlarm] != 0:
+		return o, errors.New("event log: a bound for the alarm lane: alarms are never evicted, leave it out")
+	case slices.ContainsFunc(slices.Collect(maps.Keys(o.Keep)), func(lane event.Lane) bool { return !slices.Contains(evictable(), lane) || o.Keep[lane] <= 0 }):
+		return o, fmt.Errorf("event log: keep %v: bounds are bytes > 0 of the main, read and trace lanes", o.Keep)
 	case o.ReserveBytes < roomToOpen:
 		return o, fmt.Errorf("event log: a reserve of %d bytes is too small: opening a full disk takes %d", o.ReserveBytes, roomToOpen)
 	}
@@ -67,11 +80,13 @@ type Log struct {
 	ends    sync.WaitGroup
 
 	// reading is held by readers while they use db, and by Close to take it away.
-	reading sync.RWMutex
-	level0  atomic.Int32 // tables there, as last counted
-	closed  atomic.Bool
-	closing sync.Once
-	closeIs error
+	reading  sync.RWMutex
+	level0   atomic.Int32      // tables there, as last counted
+	swept    [laneSlots]uint64 // up to where tend has deleted what is gone
+	relieved time.Time         // when tend last looked for room
+	closed   atomic.Bool
+	closing  sync.Once
+	closeIs  error
 
 	// The writer alone uses these after Open.
 	keeper  *headsKeeper
@@ -86,7 +101,8 @@ type Log struct {
 	mu      sync.Mutex
 	tails   [laneSlots]tail
 	cursors map[cursorName]uint64
-	holes   map[event.Lane][]span
+	gone    [laneSlots]gone
+	holes   []hole // that are told
 	untold  []hole
 	wake    chan struct{}
 	room    room
@@ -152,9 +168,13 @@ func (l *Log) Wake() <-chan struct{} {
 
 // LaneStats says what one lane holds.
 type LaneStats struct {
+	First uint64 // seq of the first event kept, 0 = none
 	Head  uint64 // seq of the last event, 0 = none
-	Count uint64 // events
+	Count uint64 // events kept
 	Bytes uint64 // of their records
+
+	Evicted     uint64 // events evicted since the epoch began
+	Unreceipted uint64 // how many of those some required centre had given no receipt for
 }
 
 // Stats says how the log does.
@@ -166,11 +186,11 @@ type Stats struct {
 	ReserveHeld bool                     // false: the reserve was needed, or there is no room for it
 	Full        bool                     // the last append found no room
 	Refused     uint64                   // drafts refused for want of room since Open
-	Holes       int                      // ranges that cannot be read any more
+	Holes       int                      // ranges that the disk does not give back
 	Err         error                    // why the log takes no more; nil = it does
 }
 
-// Stats counts what the log holds. It reads no event.
+// Stats counts what the log holds. It reads one event of each lane.
 func (l *Log) Stats() Stats {
 	l.reading.RLock()
 	defer l.reading.RUnlock()
@@ -179,18 +199,41 @@ func (l *Log) Stats() Stats {
 		tables, logs := l.db.Size()
 		s.DiskBytes = tables + logs
 	}
+	first := l.firstKept()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, lane := range event.Lanes() {
-		t := l.tails[lane]
-		s.Lanes[lane] = LaneStats{Head: t.seq, Count: t.count, Bytes: t.bytes}
-		s.Holes += len(l.holes[lane])
+		t, g := l.tails[lane], l.gone[lane]
+		s.Lanes[lane] = LaneStats{
+			First: first[lane], Head: t.seq, Count: t.count - min(g.count, t.count), Bytes: t.bytes - min(g.bytes, t.bytes),
+			Evicted: g.count, Unreceipted: g.unreceipted,
+		}
+	}
+	for _, h := range l.holes {
+		if h.why == reasonDamaged {
+			s.Holes++
+		}
 	}
 	if free, err := l.room.free(); err == nil {
 		s.FreeBytes = free
 	}
 	s.ReserveHeld, s.Full, s.Refused, s.Err = l.room.kept == l.room.reserve, l.full, l.refuses, l.failure
 	return s
+}
+
+// firstKept is the seq of the first event of each lane.
+func (l *Log) firstKept() (seqs [laneSlots]uint64) {
+	if l.closed.Load() {
+		return seqs
+	}
+	_ = l.db.View(func(txn *badger.Txn) error { // the function below never fails
+		for _, lane := range event.Lanes() {
+			s, _ := finder{log: l, txn: txn, lane: lane}.first(l.evicted(lane) + 1)
+			seqs[lane] = s.seq
+		}
+		return nil
+	})
+	return seqs
 }
 
 // Close ends the log: what is being written is finished, what is queued is answered ErrClosed. A second Close answers what

@@ -89,7 +89,7 @@ func TestFirstEventSaysWhy(t *testing.T) {
 	if len(es) != 1 || es[0].Seq != 1 || es[0].Kind != event.KindLogOpened {
 		t.Fatalf("first events: %+v", es)
 	}
-	if why, _ := es[0].Body.Text(event.TagReason); why != reasonNew {
+	if why, _ := es[0].Body.Text(event.TagReason); why != openedNew {
 		t.Errorf("reason %q", why)
 	}
 	if es[0].Epoch != l.Epoch() || l.Epoch().IsZero() {

@@ -32,9 +32,9 @@ const (
 
 // The reasons of a log.opened event.
 const (
-	reasonNew    = "new"     // there was no log
-	reasonLost   = "lost"    // there had been one, and nothing is left of it
-	reasonBroken = "damaged" // there was one that could not be read: it was set aside
+	openedNew    = "new"     // there was no log
+	openedLost   = "lost"    // there had been one, and nothing is left of it
+	openedBroken = "damaged" // there was one that could not be read: it was set aside
 )
 
 // Open opens the log in opt.Dir, making it if there is none. It never needs a person to repair files: what cannot be read
@@ -238,17 +238,17 @@ func (l *Log) begin(known heads, damage error) error {
 
 // openedDraft is the first event of an epoch.
 func openedDraft(known heads, damage error) event.Draft {
-	reason, severity := reasonNew, event.SeverityNotice
+	why, severity := openedNew, event.SeverityNotice
 	if !known.epoch.IsZero() {
-		reason, severity = reasonLost, event.SeverityWarning
+		why, severity = openedLost, event.SeverityWarning
 	}
 	var detail string
 	if damage != nil {
-		reason, severity = reasonBroken, event.SeverityWarning
+		why, severity = openedBroken, event.SeverityWarning
 		detail = damage.Error()
 		detail = strings.ToValidUTF8(detail[:min(len(detail), 1000)], "")
 	}
-	fields := []event.Field{event.Text(event.TagReason, reason), event.Text(event.TagDetail, detail)}
+	fields := []event.Field{event.Text(event.TagReason, why), event.Text(event.TagDetail, detail)}
 	if !known.epoch.IsZero() {
 		fields = append(fields, event.Bytes(event.TagPrevEpoch, known.epoch[:]),
 			event.Uint(event.TagLastAlarm, known.last[event.LaneAlarm]), event.Uint(event.TagLastMain, known.last[event.LaneMain]),
@@ -277,7 +277,7 @@ func (l *Log) compare(known heads) {
 	l.next = now.seq() + seqMargin + 1
 	for _, lane := range event.Lanes() {
 		if known.last[lane] > l.tails[lane].seq {
-			l.lost(hole{lane: lane, span: span{l.tails[lane].seq + 1, l.next - 1}})
+			l.lost(hole{lane: lane, span: span{l.tails[lane].seq + 1, l.next - 1}, why: reasonDamaged})
 		}
 	}
 }

@@ -15,8 +15,8 @@ const maxRead = 4096
 
 // Read answers up to n events of a lane whose seq is greater than after, in order. Fewer mean that the lane ends there.
 //
-// What cannot be read any more is stepped over, and told once by a log.evicted event with reason "damaged", lane, from and
-// upto, in the main lane.
+// What was evicted is stepped over. So is what cannot be read any more, and it is told once by a log.evicted event with
+// reason "damaged", lane, from and upto, in the main lane.
 func (l *Log) Read(lane event.Lane, after uint64, n int) ([]event.Event, error) {
 	l.reading.RLock()
 	defer l.reading.RUnlock()
@@ -47,6 +47,8 @@ type laneReader struct {
 
 // run reads on behind each block over which Badger comes apart, in steps that double until they are beyond it.
 func (r *laneReader) run(txn *badger.Txn) error {
+	// What is evicted by now was there when its marker was stored, which was before it could vanish from this transaction.
+	r.last = max(r.last, r.log.evicted(r.lane))
 	for step := uint64(1); len(r.events) < r.n && r.last+step <= r.head; step *= 2 {
 		before := r.last
 		if err := sound(func() error { r.scan(txn, r.last+step); return nil }); err == nil {
@@ -61,7 +63,7 @@ func (r *laneReader) run(txn *badger.Txn) error {
 	}
 	s, err := r.get(txn, r.head)
 	if err != nil {
-		r.log.lost(hole{lane: r.lane, span: span{r.last + 1, r.head}})
+		r.log.lost(hole{lane: r.lane, span: span{r.last + 1, r.head}, why: reasonDamaged})
 		return nil
 	}
 	r.mend(txn, s)
@@ -71,9 +73,9 @@ func (r *laneReader) run(txn *badger.Txn) error {
 
 // scan takes what Badger's iterator gives from a seq on.
 func (r *laneReader) scan(txn *badger.Txn, from uint64) {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: lanePrefix(keyEvent, r.lane)})
+	it := walk(txn, r.lane, false)
 	defer it.Close()
-	for it.Seek(laneKey(keyEvent, r.lane, from)); it.Valid() && len(r.events) < r.n; it.Next() {
+	for it.begin(from); it.Valid() && len(r.events) < r.n; it.next() {
 		s, err := r.log.item(it.Item())
 		if seqOfKey(it.Item().Key()) > r.head {
 			break
@@ -90,7 +92,7 @@ func (r *laneReader) scan(txn *badger.Txn, from uint64) {
 
 func (r *laneReader) get(txn *badger.Txn, seq uint64) (s stored, err error) {
 	err = sound(func() error {
-		item, err := txn.Get(laneKey(keyEvent, r.lane, seq))
+		item, err := txn.Get(eventKey(r.lane, seq))
 		if err == nil {
 			s, err = r.log.item(item)
 		}
@@ -121,7 +123,7 @@ func (r *laneReader) mend(txn *badger.Txn, s stored) {
 		found = append(found, before)
 	}
 	if first.prev > r.last {
-		h := hole{lane: r.lane, span: span{r.last + 1, first.prev}}
+		h := hole{lane: r.lane, span: span{r.last + 1, first.prev}, why: reasonDamaged}
 		if r.count > 0 && first.count > r.count {
 			h.count = first.count - r.count - 1
 		}
@@ -139,6 +141,13 @@ func (l *Log) item(item *badger.Item) (s stored, err error) {
 		return err
 	})
 	return s, err
+}
+
+// evicted is the last seq of a lane that was evicted, 0 = none.
+func (l *Log) evicted(lane event.Lane) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gone[lane].seq
 }
 
 // Cursor is how far a centre has a lane, 0 = nothing yet.

@@ -15,6 +15,8 @@ import (
 // step of a merge (25 MB out of level 0, ≤ 40 MB below it).
 const (
 	roomToAppend = 64 << 20
+	roomToKeep   = 96 << 20 // below it, what all centres have is evicted
+	roomToGain   = 80 << 20 // below it, whatever may be evicted is
 	roomToMerge  = 48 << 20
 	roomToMark   = 16 << 20 // for cursors and markers, which are small and rare
 	roomToOpen   = 16 << 20 // a first memtable, its flush, and a merge of a few of them
@@ -49,6 +51,9 @@ func (r *room) free() (int64, error) {
 	}
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
+
+// left is how much room there was at the last look, without what is missing of the reserve.
+func (r *room) left() int64 { return r.seen - (r.reserve - r.kept) }
 
 // hold allocates the first n bytes of the reserve.
 func (r *room) hold(n int64) error {
