@@ -329,6 +329,8 @@ func TestAStalledLaneIsSentAgain(t *testing.T) {
 	if err := c.Receipt(now(400), receipt(event.LaneMain, 1)); err != nil {
 		t.Fatal(err)
 	}
+	c.pace.begin(now(400), 0)
+	quick(c)
 	expect(t, b.drain(c), "main:1<2-65h main:65<66-129h main:129<130-193h main:193<194-200h")
 	if reports = c.TakeReports(); len(reports) != 1 || reports[0].Kind != ReportResumed {
 		t.Fatalf("reports %+v", reports)

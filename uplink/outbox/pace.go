@@ -7,6 +7,8 @@ import "time"
 // Bounds of the backlog's share of a line.
 const (
 	leastWindow  = 512                  // bytes of backlog under way, at least: one event is always allowed
+	nearWindow   = 32 << 10             // the same where the broker is near: that much takes no time that anybody notices
+	near         = 5 * time.Millisecond // there and back
 	firstWindow  = 2 << 10              // on a new link
 	mostWindow   = 1 << 20              //
 	perMessage   = 100                  // bytes that a message costs besides its payload: topic, PUBLISH, PUBACK, TCP and IP headers
@@ -25,10 +27,13 @@ type pace struct {
 
 	idle   time.Duration // the least delay seen: that of the line itself; 0 = not known
 	idleAt time.Time
-	hold   uint64 // the line is measured again when this frame and all before it are acknowledged; 0 = it is not
+	hold   uint64        // the line is measured again when this frame and all before it are acknowledged; 0 = it is not
+	since  uint64        // frames up to this one were sent too early to measure it
+	was    time.Duration // what was measured before
 
 	mark, end uint64        // frames after mark tell about the present window; end closes the round, 0 = not known yet
-	least     time.Duration // the least delay of the round
+	delays    time.Duration // the sum of the round's delays
+	count     int64         // and their number
 	full      bool          // the window held something back in this round
 
 	share int // of 1024 bytes of records, how many are left when packed
@@ -45,19 +50,19 @@ func (p *pace) begin(now time.Time, rate int) {
 }
 
 // room is how many bytes of records the next frame of the backlog may have, at most limit; 0 = it has to wait. The window
-// is cut into two frames or more, so that the line is busy while one of them is acknowledged.
+// is cut into four frames or more, so that the line is busy while one of them is acknowledged, and none is long by itself.
 func (p *pace) room(now time.Time, limit int) int {
 	if p.bucket(now); p.rate > 0 && p.tokens <= 0 {
 		p.resume = p.filled.Add(time.Duration((1 - p.tokens) * int64(time.Second) / int64(p.rate)))
 		return 0
 	}
-	if p.hold > 0 {
+	switch {
+	case p.hold > 0, p.idle == 0 && p.under > 0:
 		return 0
-	}
-	if p.idle == 0 && p.under == 0 {
+	case p.idle == 0:
 		return 1 // one event, whose own length hardly counts
 	}
-	chunk := min(p.packed(limit), p.window/2)
+	chunk := min(p.packed(limit), p.window/4)
 	if p.under > 0 && p.under+chunk > p.window {
 		p.full = true
 		return 0
@@ -106,40 +111,52 @@ func (p *pace) sent(f flown, payload int) flown {
 func (p *pace) acked(now time.Time, id, last uint64, f flown) {
 	p.under -= f.bytes
 	delay := max(now.Sub(f.at), 1)
-	if p.idle == 0 || delay <= p.idle {
-		p.idle, p.idleAt = delay, now
-	}
-	if p.hold == 0 && now.Sub(p.idleAt) >= measureEvery {
-		p.hold = last
-	}
-	if p.hold > 0 && id >= p.hold {
-		p.hold, p.idle = 0, 0
-	}
-	if id <= p.mark {
+	p.measure(now, id, last, delay)
+	if id <= p.mark || p.idle == 0 {
 		return
 	}
 	if p.end == 0 {
-		p.end, p.least = last, delay
+		p.end, p.delays, p.count = last, 0, 0
 	}
-	if p.least = min(p.least, delay); p.idle == 0 {
-		return
-	}
-	if p.climbing || id >= p.end {
+	p.delays += delay
+	if p.count++; id >= p.end {
 		p.adjust(last)
 	}
 }
 
-// adjust ends a round: an alarm that is sent now should take at most half as long again as on the idle line.
-func (p *pace) adjust(last uint64) {
-	allowed := p.idle + p.idle/2 + tolerance
-	switch {
-	case p.least > allowed:
-		p.climbing = false
-		p.window = max(leastWindow, p.window/2, int(int64(p.window)*int64(allowed)/int64(p.least)))
-	case p.full && p.climbing:
-		p.window = min(mostWindow, 2*p.window)
-	case p.full:
-		p.window = min(mostWindow, p.window+max(p.window/8, leastWindow))
+// measure keeps the least delay. From time to time it is forgotten, and the line is let run empty to find it anew: its way
+// may have become longer.
+func (p *pace) measure(now time.Time, id, last uint64, delay time.Duration) {
+	if id > p.since && (p.idle == 0 || delay <= p.idle) {
+		p.climbing = p.climbing || p.idle == 0 && delay > 2*p.was
+		p.idle, p.idleAt = delay, now
 	}
+	if p.hold == 0 && p.idle > 0 && now.Sub(p.idleAt) >= measureEvery {
+		p.hold = last
+	}
+	if p.hold > 0 && id >= p.hold {
+		p.was, p.hold, p.idle, p.since = p.idle, 0, 0, last
+	}
+}
+
+// adjust ends a round. What is sent now should take hardly longer than on the idle line: a quarter of the way there and back
+// is half of the way there. While that is far off, the window doubles.
+func (p *pace) adjust(last uint64) {
+	slack := p.idle/4 + tolerance
+	delay := p.delays / time.Duration(p.count)
+	p.climbing = p.climbing && delay <= p.idle+slack/2
+	least := leastWindow
+	if p.idle <= near {
+		least = nearWindow
+	}
+	switch {
+	case delay > p.idle+slack:
+		p.window = max(p.window/2, int(int64(p.window)*int64(p.idle+slack)/int64(delay)))
+	case p.full && p.climbing:
+		p.window *= 2
+	case p.full:
+		p.window += max(p.window/16, perMessage)
+	}
+	p.window = min(mostWindow, max(least, p.window))
 	p.mark, p.end, p.full = last, 0, false
 }
