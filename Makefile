@@ -67,7 +67,7 @@ e2e: build-native ## sim/e2e against the built programs: browsers, brokers, came
 
 .PHONY: faults
 faults: build-native ## sim/e2e when things are wrong: kill -9, full disks, dead wires (TestFault…)
-	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest faults -count=1 -timeout 10m -run '^TestFault' ./sim/e2e
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest faults -count=1 -timeout 10m -parallel 6 -run '^TestFault' ./sim/e2e
 
 .PHONY: lint
 lint: ## the repository's rules, the house in numbers, and go vet
