@@ -23,12 +23,14 @@
 // # What is counted
 //
 // Flash is worn by pages of 4 KiB. A sync writes each page of its file that was written to since the last one, whole. If it
-// commits the journal, that takes a page for the descriptor and one for the commit record, one for the inode of each file whose size or
-// extents changed, two (bitmap and group descriptor) if blocks were taken or freed, and three (directory block, directory inode,
-// inode bitmap) if names changed. ext4 on Linux 6.18 wrote, in pages and with data, by its block device's counter, against
-// this model: overwriting a page 1.0 (1), appending a page 6.0 (6), appending 100 bytes 4.1 (4), a page that was only allocated
-// 4.0 (4), a new file with a page and both syncs 9.0 (9). What the device does below that, such as moving blocks, is not counted.
-// Settle stands for the kernel's flusher, which writes back unsynced pages after half a minute.
+// commits the journal, that takes a page for the descriptor and one for the commit record, one for each 16 inodes with a file whose
+// size, extents or (fsync only) time changed, two (bitmap and group descriptor) if blocks were taken or freed, and three (directory
+// block, directory inode, inode bitmap) if names changed. Settle stands for what the kernel does within half a minute: it
+// writes unsynced pages and times, and what the journal has taken once more, in its place. What ext4 on Linux 6.18 wrote by its block
+// device's counter, and what this model says: overwriting a page and fdatasync or msync 1.0 (1), with fsync 4.0 (4), with fdatasync
+// and half a minute 5.0 (5), two files so 6.0 (6); appending a page 6.0 (6), appending 100 bytes 4.1 (4), a page that was only
+// allocated 4.0 (4), a new file with a page and both syncs 9.0 (9). What the device does below that, such as moving blocks,
+// is not counted.
 //
 // Unlike a disk, a full one does not kill a writer to a sparse map by SIGBUS: its msync answers ENOSPC.
 package disk

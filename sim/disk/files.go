@@ -20,6 +20,8 @@ const (
 	ioEIO    = fuse.Status(unix.EIO)
 	noSpace  = fuse.Status(unix.ENOSPC)
 	maxName  = 255
+
+	fdatasync = 1 // FUSE_FSYNC_FDATASYNC, of msync too
 )
 
 // files answers the kernel's requests about a store. There is one for each mount.
@@ -396,16 +398,16 @@ func (f *files) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 
 // Fsync is fsync, fdatasync and msync.
 func (f *files) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
-	return f.syncNode(in.NodeId, func(s *Stats) { s.Syncs++ })
+	return f.syncNode(in, func(s *Stats) { s.Syncs++ })
 }
 
 // FsyncDir makes names last.
 func (f *files) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
-	return f.syncNode(in.NodeId, func(s *Stats) { s.DirSyncs++ })
+	return f.syncNode(in, func(s *Stats) { s.DirSyncs++ })
 }
 
-func (f *files) syncNode(ino uint64, count func(*Stats)) fuse.Status {
-	n, status := f.enter(ino)
+func (f *files) syncNode(in *fuse.FsyncIn, count func(*Stats)) fuse.Status {
+	n, status := f.enter(in.NodeId)
 	if status != fuse.OK {
 		return status
 	}
@@ -422,7 +424,7 @@ func (f *files) syncNode(ino uint64, count func(*Stats)) fuse.Status {
 	if took := f.mode.syncTime(len(n.dirty())); took > 0 && !f.wait(took) {
 		return ioEIO
 	}
-	if err := f.sync(n); err != nil {
+	if err := f.sync(n, in.FsyncFlags&fdatasync != 0); err != nil {
 		return f.broken(err)
 	}
 	return fuse.OK

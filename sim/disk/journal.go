@@ -2,13 +2,48 @@ package disk
 
 import "slices"
 
-// Pages that a commit of the journal writes; see the package comment.
+// Pages of metadata that a change touches; see the package comment.
 const (
-	commitPages = 2 // descriptor and commit record
-	inodePages  = 1 // for each file
-	blockPages  = 2 // once, if blocks were taken or freed
-	namePages   = 3 // once, if names changed
+	commitPages   = 2 // of each commit: descriptor and commit record
+	blockPages    = 2 // if blocks were taken or freed
+	namePages     = 3 // if names changed
+	inodesPerPage = 16
 )
+
+// metadata is what of a file system's own pages was changed. It is written twice: to the journal, and later in its place.
+type metadata struct {
+	inodes map[uint64]bool // pages with inodes
+	blocks bool
+	names  bool
+}
+
+func (m *metadata) touch(n *node) {
+	if m.inodes == nil {
+		m.inodes = make(map[uint64]bool)
+	}
+	m.inodes[n.ino/inodesPerPage] = true
+}
+
+func (m *metadata) join(other metadata) {
+	for page := range other.inodes {
+		if m.inodes == nil {
+			m.inodes = make(map[uint64]bool)
+		}
+		m.inodes[page] = true
+	}
+	m.blocks, m.names = m.blocks || other.blocks, m.names || other.names
+}
+
+func (m *metadata) pages() int64 {
+	count := len(m.inodes)
+	if m.blocks {
+		count += blockPages
+	}
+	if m.names {
+		count += namePages
+	}
+	return int64(count)
+}
 
 // entry is a change of a name or of a size that has not reached the medium.
 type entry struct {

@@ -267,11 +267,15 @@ func TestCount(t *testing.T) {
 		syncFile(t, a)
 		syncFile(t, d.Mount)
 	})
-	reach("one byte of a page", 1, func() {
+	reach("what the flusher adds", 6, func() { check(t, d.Settle()) })
+	reach("one byte of a page, and its time", 4, func() {
 		writeAt(t, a, 17, []byte("x"))
 		syncFile(t, a)
 	})
 	reach("nothing", 0, func() { syncFile(t, a) })
+	reach("what the flusher adds to a time", 1, func() { check(t, d.Settle()) })
+	reach("one byte of a page that is mapped", 1, func() { mapped(t, a, 17, []byte("y"), true) })
+	reach("its time, when the flusher comes", 4, func() { check(t, d.Settle()) })
 	reach("a page more", 6, func() {
 		writeAt(t, a, pageSize, fill(pageSize, 'b'))
 		syncFile(t, a)
@@ -289,21 +293,21 @@ func TestCount(t *testing.T) {
 		check(t, err)
 		check(t, unix.Fallocate(int(f.Fd()), 0, 0, 16*pageSize), f.Sync(), f.Close())
 	})
-	reach("the first data in one of them", 4, func() {
-		mapped(t, a, 8*pageSize, []byte("x"), true)
-	})
-	reach("two mapped pages far apart", 2, func() {
+	reach("the first data in one of them", 4, func() { mapped(t, a, 8*pageSize, []byte("x"), true) })
+	reach("two pages far apart", 2, func() {
 		f, err := os.OpenFile(a, os.O_RDWR, 0)
 		check(t, err)
 		_, err = f.WriteAt([]byte("y"), 8*pageSize)
 		check(t, err)
 		_, err = f.WriteAt([]byte("y"), 0)
-		check(t, err, f.Sync(), f.Close())
+		check(t, err, unix.Fdatasync(int(f.Fd())), f.Close())
 	})
-	reach("unsynced data and names, when the flusher comes", 1+2+1+2+3, func() {
+	check(t, d.Settle())
+	reach("unsynced data and names, when the flusher comes", 1+2+6+6, func() {
 		writeFile(t, d.file("b.mem"), fill(100, 'b'))
 		check(t, d.Settle())
 	})
+	reach("nothing, when the flusher comes", 0, func() { check(t, d.Settle()) })
 	if s := stats(t, d); s.ByName[".mem"] != pageSize || s.ByName["a"] != s.DataBytes-pageSize || s.DirSyncs != 1 {
 		t.Errorf("%+v", s)
 	}

@@ -31,16 +31,16 @@ type pageSet []uint64
 
 func (s pageSet) has(i int64) bool { return i>>6 < int64(len(s)) && s[i>>6]>>(i&63)&1 == 1 }
 
-// add answers 1 if the page is new in the set, 0 if not.
-func (s *pageSet) add(i int64) int64 {
+// add answers whether the page is new in the set.
+func (s *pageSet) add(i int64) bool {
 	if s.has(i) {
-		return 0
+		return false
 	}
 	for int64(len(*s)) <= i>>6 {
 		*s = append(*s, 0)
 	}
 	(*s)[i>>6] |= 1 << (i & 63)
-	return 1
+	return true
 }
 
 // cut removes all pages from number i on.
@@ -88,10 +88,11 @@ type node struct {
 	entries map[string]*node // of a directory
 	lasting map[string]*node // of a directory, on the medium
 
-	size  int64
-	pages map[int64]*page
-	taken pageSet // pages that count as used
-	floor int64   // nothing on the medium from here on is part of the file: it was truncated since the last sync
+	touched bool // its time of change has not reached the medium
+	size    int64
+	pages   map[int64]*page
+	taken   pageSet // pages that count as used
+	floor   int64   // nothing on the medium from here on is part of the file: it was truncated since the last sync
 
 	medium  *os.File // of a regular file
 	msize   int64    // on the medium
@@ -167,6 +168,7 @@ func (n *node) write(b []byte, off int64) error {
 		b = b[len(part):]
 		n.size = max(n.size, off)
 	}
+	n.touched = true
 	return nil
 }
 
@@ -210,15 +212,15 @@ func (n *node) dirty() (numbers []int64) {
 	return numbers
 }
 
-// land writes some sectors of a page to the medium. It answers 1 if the medium had no such page before.
-func (n *node) land(i int64, sectors uint8) (fresh int64, err error) {
+// land writes some sectors of a page to the medium. It answers whether the medium had no such page before.
+func (n *node) land(i int64, sectors uint8) (fresh bool, err error) {
 	p := n.pages[i]
 	for s := range int64(pageSize / sectorSize) {
 		if sectors>>s&1 == 0 {
 			continue
 		}
 		if _, err := n.medium.WriteAt(p.data[s*sectorSize:(s+1)*sectorSize], i*pageSize+s*sectorSize); err != nil {
-			return 0, fmt.Errorf("writing to the medium: %w", err)
+			return false, fmt.Errorf("writing to the medium: %w", err)
 		}
 	}
 	return n.written.add(i), nil
@@ -226,33 +228,30 @@ func (n *node) land(i int64, sectors uint8) (fresh int64, err error) {
 
 // change is what a sync does to a file's inode.
 type change struct {
-	pages   int64 // written
-	fresh   int64 // of them, those that the medium had no data of
-	taken   bool  // blocks were, or given back
-	resized bool
+	pages  int64 // of data that were written
+	inode  bool  // its size or its extents have changed
+	blocks bool  // some were taken or freed
 }
-
-func (c change) touchesInode() bool { return c.fresh > 0 || c.resized }
 
 // sync brings the file to the medium.
 func (n *node) sync() (c change, err error) {
 	if n.floor < n.msize {
-		c.resized, c.taken = true, true
+		c.inode, c.blocks = true, true
 		if err := n.resize(n.floor); err != nil {
 			return c, err
 		}
 	}
 	for _, i := range n.dirty() {
-		c.taken = c.taken || !n.kept.has(i)
+		c.blocks = c.blocks || !n.kept.has(i)
 		fresh, err := n.land(i, allSectors)
 		if err != nil {
 			return c, err
 		}
 		delete(n.pages, i)
 		c.pages++
-		c.fresh += fresh
+		c.inode = c.inode || fresh
 	}
-	c.resized = c.resized || n.msize != n.size
+	c.inode = c.inode || n.msize != n.size
 	if err := n.resize(n.size); err != nil { // also cuts off what the last page has beyond the end
 		return c, err
 	}
@@ -269,7 +268,7 @@ func (n *node) lose() {
 
 // forget drops what is not on the medium.
 func (n *node) forget() {
-	n.refs, n.queued = 0, 0
+	n.refs, n.queued, n.touched = 0, 0, false
 	n.entries = maps.Clone(n.lasting)
 	n.links = n.lasts
 	n.size, n.floor = n.msize, n.msize

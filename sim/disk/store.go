@@ -35,8 +35,10 @@ type store struct {
 	nodes   map[uint64]*node
 	last    uint64
 	journal journal
-	used    int64 // pages
-	stats   Stats
+	// unplaced is what of the metadata stands in the medium's journal only.
+	unplaced metadata
+	used     int64 // pages
+	stats    Stats
 }
 
 func newStore(opt Options, dir string, log *slog.Logger) *store {
@@ -151,17 +153,19 @@ func (s *store) setSize(n *node, size int64) {
 	s.journal.add(entry{file: n, size: size})
 }
 
-// sync brings a file or a directory to the medium, with as much of the journal as the model asks for.
-func (s *store) sync(n *node) error {
+// sync brings a file or a directory to the medium, with as much of the journal as the model asks for, and its time of change
+// unless dataOnly.
+func (s *store) sync(n *node, dataOnly bool) error {
 	c, err := s.syncData(n)
 	if err != nil {
 		return err
 	}
+	c.inode = c.inode || n.touched && !dataOnly
 	var picked []entry
 	switch {
 	case s.strict:
 		picked = s.journal.pick(func(e entry) bool { return e.file == n || e.dir == n })
-	case c.touchesInode() || s.journal.speaksOf(n):
+	case c.inode || s.journal.speaksOf(n):
 		picked = s.journal.pick(func(entry) bool { return true })
 	}
 	return s.commit(picked, map[*node]change{n: c})
@@ -175,9 +179,15 @@ func (s *store) settle() error {
 		if err != nil {
 			return err
 		}
+		c.inode = c.inode || n.touched
 		synced[n] = c
 	}
-	return s.commit(s.journal.pick(func(entry) bool { return true }), synced)
+	if err := s.commit(s.journal.pick(func(entry) bool { return true }), synced); err != nil {
+		return err
+	}
+	s.stats.JournalBytes += s.unplaced.pages() * pageSize
+	s.unplaced = metadata{}
+	return nil
 }
 
 // syncData brings what a file holds to the medium. A directory holds nothing but names.
@@ -200,25 +210,26 @@ func (s *store) syncData(n *node) (change, error) {
 
 // commit writes entries of the journal together with the inodes of files that were synced.
 func (s *store) commit(picked []entry, synced map[*node]change) error {
-	inodes, names, blocks := make(map[*node]bool), false, false
+	var m metadata
 	for n, c := range synced {
-		if c.touchesInode() {
-			inodes[n] = true
+		if c.inode {
+			m.touch(n)
+			n.touched = false
 		}
-		blocks = blocks || c.taken
+		m.blocks = m.blocks || c.blocks
 	}
 	var orphans []*node
 	for _, e := range picked {
 		if e.file == nil {
-			names = true
+			m.names = true
 			old := e.dir.lasting[e.name]
-			blocks = blocks || old != nil && old.msize > 0
+			m.blocks = m.blocks || old != nil && old.msize > 0
 		} else {
-			inodes[e.file] = true
+			m.touch(e.file)
 			if _, ok := synced[e.file]; ok { // its size is newer than the entry
 				e.size = e.file.size
 			}
-			blocks = blocks || e.size < e.file.msize
+			m.blocks = m.blocks || e.size < e.file.msize
 		}
 		more, err := e.apply()
 		if err != nil {
@@ -229,22 +240,12 @@ func (s *store) commit(picked []entry, synced map[*node]change) error {
 	for _, n := range orphans {
 		s.sweep(n)
 	}
-	if len(inodes) > 0 || names {
-		s.countCommit(len(inodes), blocks, names)
+	if pages := m.pages(); pages > 0 {
+		s.stats.Commits++
+		s.stats.JournalBytes += (commitPages + pages) * pageSize
+		s.unplaced.join(m)
 	}
 	return nil
-}
-
-func (s *store) countCommit(inodes int, blocks, names bool) {
-	pages := commitPages + inodePages*inodes
-	if blocks {
-		pages += blockPages
-	}
-	if names {
-		pages += namePages
-	}
-	s.stats.Commits++
-	s.stats.JournalBytes += int64(pages) * pageSize
 }
 
 func (s *store) sorted() []*node {
