@@ -163,14 +163,17 @@ func (p person) awaitAlarm(what string, fits func(alarm) bool) (found alarm) {
 }
 
 // stored reads every event of a station straight from the centre's database, in the order in which they were stored.
-func (c *centre) stored(station string) []event.Event {
+func (c *centre) stored(station string) []event.Event { c.t.Helper(); return c.storedAfter(station, 0) }
+
+// storedAfter is stored without the rows up to one.
+func (c *centre) storedAfter(station string, row int64) []event.Event {
 	c.t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(c.dir, ledgerFile)+"?mode=ro&_pragma=busy_timeout(10000)")
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	rows, err := db.QueryContext(c.t.Context(), "SELECT epoch, record FROM event WHERE station = ? ORDER BY id", station)
+	rows, err := db.QueryContext(c.t.Context(), "SELECT epoch, record FROM event WHERE station = ? AND id > ? ORDER BY id", station, row)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -193,6 +196,20 @@ func (c *centre) stored(station string) []event.Event {
 		c.t.Fatal(err)
 	}
 	return all
+}
+
+// lastRow is the last row of the centre's events.
+func (c *centre) lastRow() (row int64) {
+	c.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(c.dir, ledgerFile)+"?mode=ro&_pragma=busy_timeout(10000)")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if err := db.QueryRowContext(c.t.Context(), "SELECT coalesce(max(id), 0) FROM event").Scan(&row); err != nil {
+		c.t.Fatal(err)
+	}
+	return row
 }
 
 // awaitStored waits until the centre has stored an event of the station that fits.

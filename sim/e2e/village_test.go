@@ -35,13 +35,14 @@ type village struct {
 type plan struct {
 	id, jurisdiction, name string
 	centres                []*centre
-	cameras                []string // URLs; the first is camera "gate", then "cam2", …; user and password are "u" and "p"
-	lines                  []string // further lines of the board, each a zone of the same name
-	accounts               string   // YAML of further panel accounts
-	extra                  string   // YAML of further top-level keys
-	pull                   string   // of the cameras, default on-demand
-	roles                  string   // who may look, default dispatcher
-	data                   string   // data directory, default "data" in the village's folder
+	cameras                []string                        // URLs; the first is camera "gate", then "cam2", …; user and password are "u" and "p"
+	lines                  []string                        // further lines of the board, each a zone of the same name
+	accounts               string                          // YAML of further panel accounts
+	extra                  string                          // YAML of further top-level keys
+	pull                   string                          // of the cameras, default on-demand
+	roles                  string                          // who may look, default dispatcher
+	data                   string                          // data directory, default "data" in the village's folder
+	entry                  func(i int, yaml string) string // changes what enrolment wrote of centre i; nil = nothing
 }
 
 // The standard village of the tests.
@@ -92,8 +93,12 @@ func (v *village) writeConfig(p plan, panels string) {
 		fmt.Fprintf(&b, "  - {id: %s, name: 村口, url: \"%s\", user: u, password: p, linger: 1s, pull: %s}\n", id, url, cmp.Or(p.pull, "on-demand"))
 	}
 	b.WriteString("centres:\n")
-	for _, c := range p.centres {
-		b.WriteString(v.centreYAML(c, p))
+	for i, c := range p.centres {
+		yaml := v.centreYAML(c, p)
+		if p.entry != nil {
+			yaml = p.entry(i, yaml)
+		}
+		b.WriteString(yaml)
 	}
 	fmt.Fprintf(&b, "access:\n  - {action: viewing.open, jurisdictions: [%s], roles: [%s]}\nviewings: {loopback: true}\n%s",
 		p.jurisdiction, cmp.Or(p.roles, "dispatcher"), p.extra)
