@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -193,7 +193,7 @@ func (c *centre) storedOfAll() []event.Event {
 // resident is this process's memory in bytes, garbage collected before.
 func resident(t testing.TB) int64 {
 	t.Helper()
-	runtime.GC()
+	debug.FreeOSMemory()
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)
@@ -251,7 +251,7 @@ func TestFaultFleetStorm(t *testing.T) {
 	t.Logf("%d stations are enrolled and made after %s", n, age(began))
 	began = time.Now()
 	s.up(4*time.Minute, time.Time{})
-	t.Logf("all connected after %s", age(began))
+	t.Logf("all connected after %s; waits: %v", age(began), tenths(s.Links(), began))
 	s.tell(3)
 	s.drained(4 * time.Minute)
 	each := float64(resident(t)-before) / float64(n) / 1024
