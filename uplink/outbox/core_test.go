@@ -72,9 +72,9 @@ func (b *book) feed(c *Core) {
 }
 
 // next feeds the core and takes one frame.
-func (b *book) next(c *Core) (Send, bool) {
+func (b *book) next(c *Core, at time.Time) (Send, bool) {
 	b.feed(c)
-	return c.Next(now(0))
+	return c.Next(at)
 }
 
 // quick is a line so fast that nothing needs to be held back.
@@ -82,10 +82,12 @@ func quick(c *Core) {
 	c.pace.window, c.pace.idle, c.pace.idleAt = mostWindow, time.Millisecond, now(0)
 }
 
-// drain takes every frame that the core would send now.
-func (b *book) drain(c *Core) []Send {
+// drain takes every frame that the core would send on a fixed day.
+func (b *book) drain(c *Core) []Send { return b.drainAt(c, now(0)) }
+
+func (b *book) drainAt(c *Core, at time.Time) []Send {
 	var list []Send
-	for s, ok := b.next(c); ok; s, ok = b.next(c) {
+	for s, ok := b.next(c, at); ok; s, ok = b.next(c, at) {
 		list = append(list, s)
 	}
 	return list
@@ -151,7 +153,7 @@ func TestAnUnreadAlarmIsNotOvertaken(t *testing.T) {
 	c := NewCore(Settings{FrameEvents: 1}, epoch(), nil)
 	c.LinkUp(now(0))
 	quick(c)
-	if s, ok := b.next(c); !ok || s.Frame.Lane != event.LaneMain {
+	if s, ok := b.next(c, now(0)); !ok || s.Frame.Lane != event.LaneMain {
 		t.Fatalf("%+v", s)
 	}
 	b.add(event.LaneAlarm, "a")

@@ -33,6 +33,7 @@ func newModel(t *rapid.T) *model {
 		settings: Settings{
 			Window: rapid.IntRange(1, 12).Draw(t, "window"), Ahead: rapid.IntRange(1, 40).Draw(t, "ahead"),
 			FrameEvents: rapid.IntRange(1, 8).Draw(t, "frame events"), StallAfter: 30 * time.Second,
+			BacklogRate: rapid.SampledFrom([]int{0, 0, 300, 1 << 20}).Draw(t, "rate"),
 		},
 	}
 	m.restart()
@@ -59,7 +60,7 @@ func (m *model) link(up bool) {
 // publish lets the core send up to n frames and checks each.
 func (m *model) publish(n int) {
 	for range n {
-		s, ok := m.book.next(m.core)
+		s, ok := m.book.next(m.core, m.clock)
 		if !ok {
 			return
 		}
@@ -85,7 +86,9 @@ func (m *model) deliver(f topic.Frame) {
 		}
 		m.heads[f.Lane] = f.Last()
 	}
-	m.late = append(m.late, receipt(f.Lane, m.heads[f.Lane]))
+	r := receipt(f.Lane, m.heads[f.Lane])
+	r.Again = v == topic.VerdictGap
+	m.late = append(m.late, r)
 }
 
 func (m *model) tell(r topic.Receipt) {

@@ -205,10 +205,7 @@ func TestLiveEventsGoBeforeTheBacklog(t *testing.T) {
 	}
 	c := NewCore(Settings{BacklogRate: 1000}, epoch(), nil)
 	c.LinkUp(now(0))
-	var first []Send
-	for s, ok := b.next(c); ok; s, ok = b.next(c) {
-		first = append(first, s)
-	}
+	first := b.drain(c)
 	expect(t, first, "main:0<1-1h") // to measure the line
 	b.add(event.LaneTrace, "live")
 	b.add(event.LaneRead, "live")
