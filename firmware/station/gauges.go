@@ -1,6 +1,7 @@
 package station
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -31,9 +32,14 @@ func (s *Station) gauges(stats eventlog.Stats) map[string]float64 {
 		g["task_faults_count"] += float64(n)
 	}
 	for lane, held := range stats.Lanes {
+		g["log_evicted_count"] += float64(held.Evicted)
+		g["log_unreceipted_count"] += float64(held.Unreceipted)
+		if held.Head == 0 {
+			continue
+		}
 		g[status.LaneGauge("log_%_count", lane.String())] = float64(held.Count)
 		g[status.LaneGauge("log_%_bytes", lane.String())] = float64(held.Bytes)
-		if at, ok := s.oldest.at(s.events, lane); ok && held.Count > 0 {
+		if at, ok := s.oldest.at(s.events, lane, held.First); ok {
 			g[status.LaneGauge("log_%_oldest_s", lane.String())] = max(0, now.Sub(at).Seconds())
 		}
 	}
@@ -41,7 +47,15 @@ func (s *Station) gauges(stats eventlog.Stats) map[string]float64 {
 		g["last_test_at_s"], g["last_test_ok"] = float64(t.At.Unix()), boolGauge(t.OK)
 	}
 	boxGauges(g)
+	round(g)
 	return g
+}
+
+// round leaves two decimals: each digit is sent over the line in every heartbeat.
+func round(g map[string]float64) {
+	for name, v := range g {
+		g[name] = math.Round(v*100) / 100
+	}
 }
 
 // troubleGauges counts the inputs that are not as they should be; one that nothing was heard of is among them.
@@ -83,11 +97,15 @@ func (x *centre) gauges(g map[string]float64, heads map[event.Lane]uint64) {
 		g["link_faults_count"] += float64(n)
 	}
 	for lane, upto := range x.outbox.Stored() {
+		if heads[lane] == 0 {
+			continue
+		}
 		g[status.LaneGauge("backlog_%_count", lane.String())] = float64(heads[lane] - min(upto, heads[lane]))
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	g["link_stalls_count"] = float64(x.stalls.count)
+	round(g)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -99,35 +117,35 @@ func boolGauge(b bool) float64 {
 	return 0
 }
 
-// oldestFor is how long the time of a lane's oldest event is believed: it changes when the log evicts.
-const oldestFor = 5 * time.Minute
-
-// oldest remembers when the first event of each lane happened, so that not every heartbeat reads the log.
+// oldest remembers when the first event of each lane happened: it is read anew only when the log has evicted that event.
 type oldest struct {
 	mu    sync.Mutex // guards the field below
-	lanes map[event.Lane]reading
+	lanes map[event.Lane]first
 }
 
-// reading is one time read from the log.
-type reading struct {
-	read, at time.Time
+// first is a lane's oldest event.
+type first struct {
+	seq uint64
+	at  time.Time
 }
 
 // at is when the oldest event of a lane happened, by the clock of that time.
-func (o *oldest) at(log EventLog, lane event.Lane) (time.Time, bool) {
+func (o *oldest) at(log EventLog, lane event.Lane, seq uint64) (time.Time, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	r, known := o.lanes[lane]
-	if known && time.Since(r.read) < oldestFor {
-		return r.at, true
+	if seq == 0 {
+		return time.Time{}, false
 	}
-	first, err := log.Read(lane, 0, 1)
-	if err != nil || len(first) == 0 {
+	if f, known := o.lanes[lane]; known && f.seq == seq {
+		return f.at, true
+	}
+	events, err := log.Read(lane, seq-1, 1)
+	if err != nil || len(events) == 0 {
 		return time.Time{}, false
 	}
 	if o.lanes == nil {
-		o.lanes = map[event.Lane]reading{}
+		o.lanes = map[event.Lane]first{}
 	}
-	o.lanes[lane] = reading{time.Now(), first[0].At}
-	return first[0].At, true
+	o.lanes[lane] = first{seq, events[0].At}
+	return events[0].At, true
 }

@@ -121,8 +121,16 @@ func openLog(o Options) (EventLog, error) {
 	if o.Events != nil {
 		return o.Events, nil
 	}
+	c := o.Config
+	var centres []string
+	for _, x := range c.Centres {
+		centres = append(centres, x.ID)
+	}
 	log, err := eventlog.Open(eventlog.Options{
-		Dir: o.Config.Data, Station: o.Config.Station.ID, ReserveBytes: int64(o.Config.Log.Reserve), Log: o.Log, Now: o.Now,
+		Dir: c.Data, Station: c.Station.ID, ReserveBytes: int64(c.Log.Reserve), Log: o.Log, Now: o.Now, Centres: centres,
+		Keep: map[event.Lane]int64{
+			event.LaneMain: int64(c.Log.Keep.Main), event.LaneRead: int64(c.Log.Keep.Read), event.LaneTrace: int64(c.Log.Keep.Trace),
+		},
 	})
 	if err != nil {
 		return nil, err

@@ -3,7 +3,7 @@ package status
 import "slices"
 
 // Gauge is one number that a station tells of itself, at the local door and in its heartbeat to each centre. A number that
-// cannot be had (no thermometer, no PUBACK yet) is left out, never told as 0.
+// cannot be had (no thermometer, no PUBACK yet, a lane without a single event) is left out, never told as 0.
 type Gauge struct {
 	Name string // with its unit at the end; _count has none
 	Says string
@@ -24,6 +24,8 @@ func Gauges() []Gauge {
 		{"log_bytes", "of the log's files"},
 		{"log_refused_count", "events refused for want of room since the agent started"},
 		{"log_holes_count", "ranges of the log that cannot be read any more"},
+		{"log_evicted_count", "events that went for room since the epoch began"},
+		{"log_unreceipted_count", "those of them that some centre had given no receipt for"},
 		{"clock_synced", "1: somebody disciplines the clock"},
 		{"clock_offset_ms", "what the kernel still has to slew"},
 		{"clock_error_ms", "the kernel's estimate of the clock's error"},

@@ -102,7 +102,11 @@ func (l *MemLog) Append(ctx context.Context, drafts ...event.Draft) ([]eventlog.
 	}
 	for i, e := range l.events[stored:] {
 		held := l.lanes[e.Lane]
-		l.lanes[e.Lane] = eventlog.LaneStats{Head: e.Seq, Count: held.Count + 1, Bytes: held.Bytes + uint64(sizes[i])}
+		if held.First == 0 {
+			held.First = e.Seq
+		}
+		held.Head, held.Count, held.Bytes = e.Seq, held.Count+1, held.Bytes+uint64(sizes[i])
+		l.lanes[e.Lane] = held
 	}
 	if len(l.events) > stored {
 		close(l.wake)

@@ -34,7 +34,7 @@ func TestMemLogCounts(t *testing.T) {
 	must(t, l, d, d, Draft(event.SeverityAlarm, "longer"))
 	s := l.Stats()
 	alarms := s.Lanes[event.LaneAlarm]
-	if len(s.Lanes) != 4 || alarms.Count != 2 || alarms.Head != 3 || alarms.Bytes < 40 || s.Lanes[event.LaneMain].Count != 1 {
+	if len(s.Lanes) != 4 || alarms.Count != 2 || alarms.First != 2 || alarms.Head != 3 || alarms.Bytes < 40 || s.Lanes[event.LaneMain].Count != 1 {
 		t.Errorf("lanes %+v", s.Lanes)
 	}
 	if s.Epoch != l.Epoch() || s.Full || s.Err != nil || s.FreeBytes != -1 {
