@@ -242,7 +242,7 @@ func TestThePayloadLimitOfTheContractFits(t *testing.T) {
 	}
 }
 
-// A full stream acknowledges and drops: that is why only a receipt counts. 
+// A full stream acknowledges and drops: that is why only a receipt counts.
 func TestAFullStreamDropsWhatItAcknowledges(t *testing.T) {
 	const each, fit, sent = 1000, 3, 10
 	b := begin(t, func(o *Options) { o.StreamBytes = (fit + 1) * each })

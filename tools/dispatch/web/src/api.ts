@@ -33,6 +33,27 @@ export interface Alarm {
   closed?: string;
   restored?: string;
   actions: Action[];
+  /** The station that an alarm of the centre's own is about. */
+  about?: string;
+  carrier?: string;
+  stage?: "line" | "uplink" | "screen";
+  silence_s?: number;
+  count?: number;
+  /** The stations of a dead carrier, and how many of them are not heard now. */
+  behind?: { id: string; village: string; missing: boolean }[];
+  missing?: number;
+}
+
+/** A station's last daily test alarm, and how far it came. */
+export interface Test {
+  id: string;
+  station: string;
+  epoch: string;
+  seq: number;
+  village: string;
+  at: string;
+  received: string;
+  painted?: string;
 }
 
 export interface Camera {
@@ -48,8 +69,14 @@ export interface Station {
   name: string;
   health: "fresh" | "stale" | "offline" | "never";
   age: number;
+  last_word?: string;
   backlog: number;
   full?: boolean;
+  version?: string;
+  carrier?: string;
+  started?: string;
+  farewell?: boolean;
+  gauges?: { [name: string]: number };
   cameras: Camera[];
 }
 
@@ -75,6 +102,7 @@ export interface Alarms {
   open_total: number;
   open: Alarm[];
   recent: Alarm[];
+  tests: Test[];
   now: string;
 }
 
@@ -115,6 +143,7 @@ export const api = {
   alarms: () => call<Alarms>("GET", "/api/alarms"),
   roster: () => call<Roster>("GET", "/api/stations"),
   act: (verb: Action["verb"], a: Alarm) => call<Alarm>("POST", `/api/alarms/${verb}`, { station: a.station, epoch: a.epoch, seq: a.seq }),
+  painted: (t: Test) => call<void>("POST", "/api/tests/painted", { station: t.station, epoch: t.epoch, seq: t.seq }),
   view: (v: { station: string; camera: string; profile: string; purpose: string; offer: string }) =>
     call<{ id: string; answer: string }>("POST", "/api/viewings", v),
   endView: (id: string) => call<void>("DELETE", `/api/viewings/${id}`, undefined, true),

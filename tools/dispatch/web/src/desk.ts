@@ -1,10 +1,11 @@
 // What is on the desk: the alarms, the stations, who is on duty and what is in hand. The parts of the page draw it.
 
-import type { Alarm, Roster, Station, Viewing } from "./api";
+import type { Alarm, Roster, Station, Test, Viewing } from "./api";
 import { moreUrgent } from "./shapes";
 
 export class Desk {
   readonly alarms = new Map<string, Alarm>();
+  readonly tests = new Map<string, Test>(); // the last of each station
   roster: Roster | null = null;
   selected: string | null = null;
   me = "";

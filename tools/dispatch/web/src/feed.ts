@@ -1,10 +1,11 @@
 // The event stream. A browser resumes by itself after a cut, naming the last change that it saw; where it gives up (the
 // console answered with an error), the page begins a new stream at the same position.
 
-import { api, Problem, type Alarm, type Roster } from "./api";
+import { api, Problem, type Alarm, type Roster, type Test } from "./api";
 
 export interface Listener {
   alarm(a: Alarm): void;
+  test(t: Test): void;
   roster(r: Roster): void;
   link(up: boolean): void;
   loggedOut(): void;
@@ -41,6 +42,10 @@ export class Feed {
     source.addEventListener("alarm", (e) => {
       this.after = Number(e.lastEventId);
       this.listener.alarm(JSON.parse(e.data));
+    });
+    source.addEventListener("test", (e) => {
+      this.after = Number(e.lastEventId);
+      this.listener.test(JSON.parse(e.data));
     });
     source.addEventListener("stations", (e) => this.listener.roster(JSON.parse(e.data)));
   }

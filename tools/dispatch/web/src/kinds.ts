@@ -1,6 +1,7 @@
 // What an alarm is called. Panels speak SIA codes (DC-03) or Contact ID codes (DC-05); lines have states.
 
 import type { Alarm } from "./api";
+import { roughly, timeOfDay } from "./time";
 import { say, sayIf, type Key } from "./words";
 
 const siaCodes: Record<string, Key> = {
@@ -33,6 +34,14 @@ export function title(a: Alarm): string {
       return say("panel_link");
     case "camera.state":
       return say("camera_state");
+    case "station.silent":
+      return sayIf(`silent_${a.words.reason ?? ""}`, say("station_silent"));
+    case "carrier.silent":
+      return say("carrier_silent");
+    case "test.failed":
+      return sayIf(`test_failed_${a.stage ?? ""}`, say("test_failed"));
+    case "centre.stalled":
+      return say("centre_stalled");
     default:
       return a.kind;
   }
@@ -45,7 +54,61 @@ function codeTitle(code: string): string {
 
 /** Where in the village it is, in the words of the station's own configuration. */
 export function where(a: Alarm): string {
+  switch (a.kind) {
+    case "station.silent":
+      return a.count ? say("silent_with_open", a.count) : say("silent_since", roughly(a.silence_s ?? 0));
+    case "carrier.silent":
+      return a.missing ? say("carrier_missing", a.missing, a.behind?.length ?? 0) : say("carrier_back", a.behind?.length ?? 0);
+    case "test.failed":
+      return say("test_of_day");
+    case "centre.stalled":
+      return a.count ? say("stalled_count", a.count) : a.source;
+  }
   return a.zone_name || a.zone || a.words.text || a.source;
+}
+
+/** What a priority means for this alarm. */
+export function urgency(a: Alarm): string {
+  if (a.kind === "carrier.silent") return say("priority_wide");
+  if (a.kind === "station.silent" && a.priority === 1) return say("priority_threat");
+  return say(`priority_${a.priority}` as Key);
+}
+
+/** Whether the centre itself tells it, about a station or a carrier. */
+export function ofCentre(a: Alarm): boolean {
+  return a.about !== undefined || a.behind !== undefined;
+}
+
+/** Whose place a card names: the village, or what stands for many. */
+export function place(a: Alarm): string {
+  return a.village || a.about || a.carrier || a.station;
+}
+
+/** What an alarm says in so many words of the centre's: "word value; word value", each as a fact. */
+export function details(a: Alarm): { key: string; what: string; value: string }[] {
+  return (a.words.detail ?? "").split("; ").flatMap((pair) => {
+    const gap = pair.indexOf(" ");
+    const key = pair.slice(0, gap);
+    const what = gap > 0 ? sayIf(`word_${key}`, "") : "";
+    return what ? [{ key, what, value: figure(key, pair.slice(gap + 1)) }] : [];
+  });
+}
+
+/** A figure of a station with its unit, as people read it. */
+export function figure(name: string, value: string | number): string {
+  const text = String(value);
+  if (/^\d{4}-\d\d-\d\dT/.test(text)) return timeOfDay(text);
+  const n = Number(text);
+  if (text === "yes") return say("yes");
+  if (!Number.isFinite(n)) return text;
+  if (name.endsWith("_bytes")) return `${(n / 2 ** 30).toFixed(1)} GiB`;
+  if (name.endsWith("_ms")) return `${Math.round(n)} ms`;
+  if (name.endsWith("_c")) return `${Math.round(n)} °C`;
+  if (name.endsWith("_volts")) return `${n.toFixed(1)} V`;
+  if (name.endsWith("_percent")) return `${Math.round(n)} %`;
+  if (name.endsWith("_s")) return roughly(n);
+  if (name.endsWith("_ok") || name.endsWith("_synced")) return say(n ? "yes" : "no");
+  return text;
 }
 
 /** The county of a jurisdiction. */

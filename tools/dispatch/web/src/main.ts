@@ -1,6 +1,6 @@
 // The page: whoever has a session gets the desk, everybody else the door.
 
-import { api, Problem, type Action, type Alarm, type Alarms, type Camera, type Roster as RosterWord, type Station } from "./api";
+import { api, Problem, type Action, type Alarm, type Alarms, type Camera, type Roster as RosterWord, type Station, type Test } from "./api";
 import { Desk } from "./desk";
 import { Detail } from "./detail";
 import { h, put } from "./dom";
@@ -32,6 +32,7 @@ class Page {
   private looking = false; // at a camera of the list of stations instead of the alarm's
   private readonly changed = new Set<string>(); // alarms that the figures and the detail do not know of yet
   private rosterAt = 0;
+  private seconds = 0;
   private noticeTimer = 0;
   private readonly ticker: number;
 
@@ -64,6 +65,7 @@ class Page {
     this.rosterWord(roster);
     this.feed = new Feed(alarms.cursor, {
       alarm: (a) => this.alarm(a),
+      test: (t) => this.test(t),
       roster: (r) => this.rosterWord(r),
       link: (up) => this.link(up),
       loggedOut: () => this.end(),
@@ -77,6 +79,7 @@ class Page {
       this.queue.show(a);
       if (a.state !== "acknowledged") notePainted(a.id);
     }
+    for (const t of alarms.tests) this.queue.tests.show(t);
     this.queue.setTotal(alarms.open_total);
     this.header.figures();
     this.selectTopIfIdle();
@@ -103,6 +106,10 @@ class Page {
     if (this.desk.selected !== null && changed.has(this.desk.selected)) this.detail.draw();
     else this.selectTopIfIdle();
     if (this.desk.selected === null) this.detail.draw();
+  }
+
+  private test(t: Test): void {
+    this.queue.tests.show(t);
   }
 
   private tabTitle(): string {
@@ -142,8 +149,10 @@ class Page {
   private pointAtAlarm(): void {
     const a = this.desk.inHand();
     if (!a || this.looking) return;
-    const camera = a.camera || this.desk.station(a.station)?.cameras[0]?.id || "";
-    this.picture.point({ station: a.station, camera, label: [a.village, a.camera_name || camera].filter(Boolean).join(" · ") }, "purpose_verify");
+    if (a.behind) return this.picture.point(null, null); // many villages: the list of stations has their cameras
+    const station = a.about || a.station;
+    const camera = a.camera || this.desk.station(station)?.cameras[0]?.id || "";
+    this.picture.point({ station, camera, label: [a.village, a.camera_name || camera].filter(Boolean).join(" · ") }, "purpose_verify");
   }
 
   /** Shows a camera of the list of stations instead of the alarm's. */
@@ -203,6 +212,7 @@ class Page {
 
   private tick(): void {
     this.queue.tick();
+    if (++this.seconds % 60 === 0) this.queue.tests.draw();
     this.picture.tick();
     this.header.figures();
     if (this.desk.roster) this.roster.draw(this.rosterAt);

@@ -15,22 +15,29 @@ const kept = 1000;
 
 window.__wp = { painted: [], firstFrame: [] };
 
-let unpainted: string[] = [];
+type Waiting = (at_ms: number) => void;
 
-/** Notes the time of the frame that shows an alarm, which is in the document now. */
-export function notePainted(id: string): void {
-  if (unpainted.push(id) > 1) return; // the frame is asked for already
+let unpainted: Waiting[] = [];
+
+/** Calls back after the frame that shows what is in the document now. A page that nobody can see paints none. */
+export function afterPaint(then: Waiting): void {
+  if (unpainted.push(then) > 1) return; // the frame is asked for already
   requestAnimationFrame(() => {
-    const ids = unpainted;
+    const waiting = unpainted;
     unpainted = [];
     const channel = new MessageChannel();
     channel.port1.onmessage = () => {
       channel.port1.close();
       const at_ms = performance.timeOrigin + performance.now();
-      for (const id of ids) keep(window.__wp.painted, { id, at_ms });
+      for (const then of waiting) then(at_ms);
     };
     channel.port2.postMessage(0);
   });
+}
+
+/** Notes the time of the frame that shows an alarm, which is in the document now. */
+export function notePainted(id: string): void {
+  afterPaint((at_ms) => keep(window.__wp.painted, { id, at_ms }));
 }
 
 /** Notes how long after the click a viewing's first frame was shown. */

@@ -4,8 +4,9 @@
 import type { Alarm } from "./api";
 import type { Desk } from "./desk";
 import { h, put, text } from "./dom";
-import { county, title, where } from "./kinds";
+import { county, place, title, where } from "./kinds";
 import { moreUrgent, pictures, priorityShape } from "./shapes";
+import { Tests } from "./tests";
 import { now, span, timeOfDay } from "./time";
 import { say } from "./words";
 
@@ -60,12 +61,14 @@ export class Queue {
   private readonly waiting = new Stack(this.open, moreUrgent);
   private readonly settled = new Stack(this.recent, (a, b) => (a.closed ?? "") > (b.closed ?? ""));
   private total = 0;
+  readonly tests: Tests;
 
   constructor(
     private readonly desk: Desk,
     private readonly choose: (id: string) => void,
   ) {
-    this.element = h("section", { class: "queue panel", "aria-live": "off" }, this.openHead, h("div", { class: "scroll" }, this.empty, this.open, this.note, this.recentHead, this.recent));
+    this.tests = new Tests(desk);
+    this.element = h("section", { class: "queue panel", "aria-live": "off" }, this.openHead, h("div", { class: "scroll" }, this.empty, this.open, this.note, this.recentHead, this.recent), this.tests.element);
     this.words();
   }
 
@@ -78,6 +81,7 @@ export class Queue {
     this.open.setAttribute("aria-label", say("queue"));
     this.recent.setAttribute("aria-label", say("recent"));
     for (const c of this.cards.values()) this.fill(c);
+    this.tests.draw();
     this.counts();
   }
 
@@ -116,8 +120,8 @@ export class Queue {
       h("span", { class: "rank" }, priorityShape(a.priority), h("span", {}, `P${a.priority}`)),
       h("span", { class: "what" }, title(a)),
       c.age,
-      h("span", { class: "place" }, h("b", {}, a.village || a.station), " · ", where(a)),
-      h("span", { class: "foot" }, h("span", { class: "county" }, county(a.jurisdiction)), this.badge(a)),
+      h("span", { class: "place" }, h("b", {}, place(a)), " · ", where(a)),
+      h("span", { class: "foot" }, h("span", { class: "county" }, a.jurisdiction ? county(a.jurisdiction) : say("told_by_centre")), this.badge(a)),
     );
     this.tickCard(c);
   }

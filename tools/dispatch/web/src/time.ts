@@ -32,6 +32,14 @@ export function ago(seconds: number): string {
   return say("ago_days", Math.floor(seconds / 86400));
 }
 
+/** A span as one figure with its unit. */
+export function roughly(seconds: number): string {
+  if (seconds < 100) return say("span_seconds", Math.floor(seconds));
+  if (seconds < 6000) return say("span_minutes", Math.floor(seconds / 60));
+  if (seconds < 48 * 3600) return say("span_hours", Math.floor(seconds / 3600));
+  return say("span_days", Math.floor(seconds / 86400));
+}
+
 /** The time of day of an RFC 3339 time, with the date where it is not today's. */
 export function timeOfDay(at: string): string {
   const d = new Date(at);
