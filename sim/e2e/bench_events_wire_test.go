@@ -238,7 +238,7 @@ func TestBenchEventsWire(t *testing.T) {
 		w.tell("events-wire/backlog", hears, 0.20)
 	})
 	t.Run("live", func(t *testing.T) {
-		const n, every = 2000, 10 // ms
+		const n, every = 1000, 10 // ms
 		central, _ := newCentral(t)
 		var w wire
 		gate := newRelay(t, central, w.look)
