@@ -29,12 +29,18 @@ func caoping() topic.Address {
 // office is a clerk without a broker: what he sends is read from out.
 type office struct {
 	*clerk
-	t    *testing.T
+	t    testing.TB
 	book *ledger.Ledger
 	out  chan wish
 }
 
 func open(t *testing.T) *office {
+	t.Helper()
+	return hire(t, fresh(t))
+}
+
+// fresh is a ledger with one station in its roster.
+func fresh(t testing.TB) *ledger.Ledger {
 	t.Helper()
 	dir := t.TempDir()
 	if err := ledger.Create(t.Context(), dir, "x"); err != nil {
@@ -52,11 +58,11 @@ func open(t *testing.T) *office {
 	if err := book.Enrol(t.Context(), ledger.Station{Address: caoping(), Name: "草坪村"}); err != nil {
 		t.Fatal(err)
 	}
-	return hire(t, book)
+	return book
 }
 
 // hire starts anew on the same ledger, as after a restart or a lost link.
-func hire(t *testing.T, book *ledger.Ledger) *office {
+func hire(t testing.TB, book *ledger.Ledger) *office {
 	out := make(chan wish, 100)
 	in := New(Options{Ledger: book, Log: slog.New(slog.DiscardHandler)})
 	return &office{clerk: &clerk{Intake: in, out: out, due: make(map[lane]*due), asked: make(map[lane]asked)}, t: t, book: book, out: out}
