@@ -101,7 +101,10 @@ func BenchmarkDrain(b *testing.B) {
 		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
 			const n = 20_000
 			log := backlog(b, n, size)
-			packer := new(topic.Packer)
+			packer, err := topic.NewPacker()
+			if err != nil {
+				b.Fatal(err)
+			}
 			bytes := 0
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -177,7 +178,7 @@ func (v *village) client(id int, random *rand.Rand, times int) {
 			})
 		}
 		v.boot.RUnlock()
-		<-time.After(time.Duration(random.IntN(200)) * time.Microsecond) // as long as the agent lives a few times meanwhile
+		<-time.After(time.Duration(random.IntN(3)) * 100 * time.Microsecond) // so that many wake at once
 	}
 }
 
@@ -187,34 +188,27 @@ func receiptOf(l Log, upto uint64) topic.Receipt {
 
 // witness runs a village and asks porcupine whether what was seen can be explained.
 func witness(t *testing.T, seed uint64, wrap func(*storagetest.MemLog) Log, plan func(*village, topic.Frame)) porcupine.CheckResult {
-	mem := storagetest.NewMemLog(stationID)
-	for range 60 {
-		if _, err := mem.Append(t.Context(), storagetest.Draft(event.SeverityAlarm, "x")); err != nil {
-			t.Fatal(err)
+	v := &village{hist: &history{}, plan: plan}
+	synctest.Test(t, func(t *testing.T) {
+		mem := storagetest.NewMemLog(stationID)
+		for range 60 {
+			if _, err := mem.Append(t.Context(), storagetest.Draft(event.SeverityAlarm, "x")); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	v := &village{t: t, log: wrap(mem), head: mem.Head(event.LaneAlarm), hist: &history{}, plan: plan}
-	ctx, cancel := context.WithCancel(t.Context())
-	var agent, clients sync.WaitGroup
-	v.boot.Lock()
-	agent.Go(func() { v.life(ctx, rand.New(rand.NewPCG(seed, 0))) })
-	v.boot.Unlock()
-	for v.begun() == nil {
-		<-time.After(time.Millisecond)
-	}
-	for id := range 3 {
-		clients.Go(func() { v.client(2+id, rand.New(rand.NewPCG(seed, uint64(id+1))), 40) })
-	}
-	clients.Wait()
-	cancel()
-	agent.Wait()
+		v.t, v.log, v.head = t, wrap(mem), mem.Head(event.LaneAlarm)
+		ctx, cancel := context.WithCancel(t.Context())
+		var agent, clients sync.WaitGroup
+		agent.Go(func() { v.life(ctx, rand.New(rand.NewPCG(seed, 0))) })
+		synctest.Wait()
+		for id := range 3 {
+			clients.Go(func() { v.client(2+id, rand.New(rand.NewPCG(seed, uint64(id+1))), 40) })
+		}
+		clients.Wait()
+		cancel()
+		agent.Wait()
+	})
 	return porcupine.CheckOperationsTimeout(chainModel(v.head), v.hist.ops, 30*time.Second)
-}
-
-func (v *village) begun() *Outbox {
-	v.boot.RLock()
-	defer v.boot.RUnlock()
-	return v.box
 }
 
 func honest(l *storagetest.MemLog) Log { return l }

@@ -88,7 +88,11 @@ func New(o Options) (*Outbox, error) {
 		o.Now = time.Now
 	}
 	if o.Packer == nil {
-		o.Packer = new(topic.Packer)
+		p, err := topic.NewPacker()
+		if err != nil {
+			return nil, fmt.Errorf("outbox of %s: %w", o.Centre, err)
+		}
+		o.Packer = p
 	}
 	b := &Outbox{o: o, poke: make(chan struct{}, 1), save: make(chan struct{}, 1)}
 	at := map[event.Lane]Resume{}

@@ -4,7 +4,6 @@ import (
 	_ "embed" // the dictionaries
 	"encoding/binary"
 	"fmt"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -21,53 +20,37 @@ const maxUnpacked = MaxPayload
 // magic begins every zstd frame, and so says nothing on this wire: it is left out.
 const magic = 0xFD2FB528 // RFC 8878, section 3.1.1
 
-// Packer writes frames, packed where that makes them smaller. The zero value is ready; once used it holds about 1 MB. It may
-// be used from several goroutines, so one is enough for all outboxes of a process.
-type Packer struct {
-	mu      sync.Mutex // guards the fields below
-	encoder *zstd.Encoder
-	records []byte
-	packed  []byte
-}
+// Packer writes frames, packed where that makes them smaller. It holds about 1 MB and may be used from several goroutines, so
+// one is enough for all outboxes of a process.
+type Packer struct{ encoder *zstd.Encoder }
 
-// prepare makes the encoder, with the newest dictionary.
-func (p *Packer) prepare() (err error) {
-	if p.encoder != nil {
-		return nil
-	}
-	p.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderDict(dictionary1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(maxUnpacked),
+// NewPacker makes a packer with the newest dictionary.
+func NewPacker() (*Packer, error) {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderDict(dictionary1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(maxUnpacked),
 		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithSingleSegment(true), zstd.WithEncoderCRC(false))
 	if err != nil {
-		return fmt.Errorf("preparing to pack frames: %w", err)
+		return nil, fmt.Errorf("preparing to pack frames: %w", err)
 	}
-	return nil
+	return &Packer{encoder: e}, nil
 }
 
 // AppendFrame appends the wire form of f, in the packing that makes it smallest. Which bytes a packed frame has is not
 // promised; that every Unpacker reads them is.
 func (p *Packer) AppendFrame(dst []byte, f Frame) ([]byte, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.prepare(); err != nil {
-		return dst, err
-	}
-	start := len(dst)
-	dst, err := appendHead(dst, f, packingZstd1)
+	plain, err := AppendFrame(make([]byte, 0, 64+128*len(f.Events)), f)
 	if err != nil {
 		return dst, err
 	}
-	if p.records, err = appendRecords(p.records[:0], f.Events); err != nil {
-		return dst[:start], err
+	_, _, _, records, err := decodeHead(plain)
+	if err != nil {
+		return dst, err
 	}
-	if n := len(dst) - start + len(p.records); n > MaxPayload {
-		return dst[:start], fmt.Errorf("%w: %d bytes unpacked, at most %d: send fewer events in one", ErrFrame, n, MaxPayload)
+	packed := p.encoder.EncodeAll(records, make([]byte, 0, 64+len(records)/2))[4:] // without the magic number
+	if len(packed) >= len(records) {
+		return append(dst, plain...), nil
 	}
-	p.packed = p.encoder.EncodeAll(p.records, p.packed[:0])
-	if body := p.packed[4:]; len(body) < len(p.records) { // without the magic number
-		return append(dst, body...), nil
-	}
-	dst[start+2] = packingPlain
-	return append(dst, p.records...), nil
+	plain[2] = packingZstd1
+	return append(append(dst, plain[:len(plain)-len(records)]...), packed...), nil
 }
 
 // Unpacker reads frames in every packing that was ever given out. The zero value is ready. It keeps its buffers, and is for

@@ -21,6 +21,14 @@ import (
 	"watchpost/uplink/topic"
 )
 
+func packer(t testing.TB) *topic.Packer {
+	p, err := topic.NewPacker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // link is a frame of a corpus' next events.
 func (c *corpus) link(n int, makes ...func(*corpus) event.Draft) topic.Frame {
 	f := topic.Frame{Epoch: c.epoch, Lane: event.LaneMain, Prev: c.seq, Historical: n > 1}
@@ -38,7 +46,7 @@ func allKinds() []func(*corpus) event.Draft {
 }
 
 func TestPackedFramesComeBack(t *testing.T) {
-	var p topic.Packer
+	p := packer(t)
 	var u topic.Unpacker
 	rapid.Check(t, func(t *rapid.T) {
 		c := newCorpus(rapid.Uint64Range(1000, 1<<40).Draw(t, "seed"))
@@ -78,7 +86,7 @@ func TestWhatDoesNotPackStaysPlain(t *testing.T) {
 	f := c.link(1, func(c *corpus) event.Draft {
 		return event.Draft{Kind: kindRead, Qualifier: event.QualifierStatus, Severity: event.SeverityNotice, Source: "x", Body: event.NewBody(event.Bytes(event.TagBytes, c.bytes(4000)))}
 	})
-	b, err := new(topic.Packer).AppendFrame(nil, f)
+	b, err := packer(t).AppendFrame(nil, f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +97,7 @@ func TestWhatDoesNotPackStaysPlain(t *testing.T) {
 }
 
 func TestPackerRefuses(t *testing.T) {
-	var p topic.Packer
+	p := packer(t)
 	large := topic.Frame{Epoch: testEpoch, Lane: event.LaneAlarm}
 	for i := range 20 {
 		e := fact(uint64(i + 1))
@@ -115,7 +123,7 @@ func TestPackerRefuses(t *testing.T) {
 
 // One packer serves all outboxes of a process.
 func TestOnePackerForMany(t *testing.T) {
-	var p topic.Packer
+	p := packer(t)
 	var wg sync.WaitGroup
 	for seed := range uint64(4) {
 		wg.Go(func() {
@@ -192,7 +200,7 @@ func TestGoldenPackedFrame(t *testing.T) {
 	f := c.link(12, allKinds()...)
 	path := "testdata/frame-packed-1.hex"
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && *writeGolden {
-		golden(t, "frame-packed-1.hex", []byte(hex.EncodeToString(must(new(topic.Packer).AppendFrame(nil, f)))+"\n"))
+		golden(t, "frame-packed-1.hex", []byte(hex.EncodeToString(must(packer(t).AppendFrame(nil, f)))+"\n"))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -242,18 +250,18 @@ func ratios(t testing.TB, p *topic.Packer, makes ...func(*corpus) event.Draft) (
 
 // What a line costs, with random ids and hashes in the bodies and a dictionary that was trained on other villages.
 func TestBytesOnTheWire(t *testing.T) {
-	var p topic.Packer
+	p := packer(t)
 	common := everyday()
 	var mix []func(*corpus) event.Draft
 	for _, name := range slices.Sorted(maps.Keys(common)) {
-		live, backlog := ratios(t, &p, common[name])
+		live, backlog := ratios(t, p, common[name])
 		t.Logf("%-12s live %.3f backlog %.3f", name, live, backlog)
 		if live > 0.45 || backlog > 0.20 {
 			t.Errorf("%s: live %.3f, want at most 0.45; backlog %.3f, want at most 0.20", name, live, backlog)
 		}
 		mix = append(mix, common[name])
 	}
-	live, backlog := ratios(t, &p, mix...)
+	live, backlog := ratios(t, p, mix...)
 	t.Logf("%-12s live %.3f backlog %.3f", "all of them", live, backlog)
 	if live > 0.40 || backlog > 0.20 {
 		t.Errorf("live %.3f, want at most 0.40; backlog %.3f, want at most 0.20", live, backlog)
@@ -261,7 +269,7 @@ func TestBytesOnTheWire(t *testing.T) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	var p topic.Packer
+	p := packer(f)
 	var u topic.Unpacker
 	for seed := range uint64(3) {
 		c := newCorpus(6000 + seed)
@@ -291,11 +299,11 @@ func BenchmarkPackLive(b *testing.B)    { benchmarkPack(b, 1) }
 func BenchmarkPackBacklog(b *testing.B) { benchmarkPack(b, 64) }
 
 func benchmarkPack(b *testing.B, n int) {
-	var p topic.Packer
+	p := packer(b)
 	var u topic.Unpacker
 	common := everyday()
 	mix := slices.Collect(maps.Values(common))
-	live, backlog := ratios(b, &p, mix...)
+	live, backlog := ratios(b, p, mix...)
 	f := newCorpus(5000).link(n, mix...)
 	var buf []byte
 	b.ReportAllocs()
