@@ -20,8 +20,13 @@ const (
 // tiny is Badger's profile for a box with 512 MB to 1 GB: values stay in the tree, so that the memtable's log alone
 // decides what survives, and that is synced here (wal); at most 15 % of MemTableSize (314,572 bytes) go into one
 // transaction. Badger's compactors look for work twenty times a second each; there are none, and merge calls for the work.
-func tiny(dir string, log *slog.Logger) badger.Options {
+func tiny(dir string, key []byte, log *slog.Logger) badger.Options {
+	indexCache := int64(1 << 20)
+	if len(key) > 0 {
+		indexCache = 4 << 20 // the indexes are not simply mapped then
+	}
 	return badger.DefaultOptions(dir).
+		WithEncryptionKey(key).
 		WithSyncWrites(false).
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(2).
@@ -30,7 +35,7 @@ func tiny(dir string, log *slog.Logger) badger.Options {
 		WithNumLevelZeroTablesStall(noStall).
 		WithBaseTableSize(1 << 20).
 		WithBlockCacheSize(1 << 20).
-		WithIndexCacheSize(1 << 20).
+		WithIndexCacheSize(indexCache).
 		WithValueLogFileSize(4 << 20).
 		WithValueThreshold(64 << 10).
 		WithCompression(options.Snappy).

@@ -68,7 +68,7 @@ func TestUnreadableSector(t *testing.T) {
 	if es := readAll(t, l, event.LaneAlarm); len(es) > 299 || len(es) < 275 || es[len(es)-1].Seq != l.Head(event.LaneAlarm) {
 		t.Errorf("%d of 300 alarms are left", len(es))
 	}
-	if err := checkFiles(tiny(l.badgerDir(), l.opt.Log), true); !errors.Is(err, errDamage) || !isDamage(err) {
+	if err := checkFiles(tiny(l.badgerDir(), nil, l.opt.Log), true); !errors.Is(err, errDamage) || !isDamage(err) {
 		t.Errorf("the check says %v", err)
 	}
 }

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/fb"
 	"github.com/dgraph-io/badger/v4/pb"
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
+	"github.com/dgraph-io/ristretto/v2"
 	"github.com/dgraph-io/ristretto/v2/z"
 	"google.golang.org/protobuf/proto"
 )
@@ -46,14 +48,24 @@ func checkFiles(opt badger.Options, deep bool) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("%w MANIFEST: %w", errDamage, err)
 	}
+	keys, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{
+		Dir: opt.Dir, ReadOnly: true, EncryptionKey: opt.EncryptionKey, EncryptionKeyRotationDuration: opt.EncryptionKeyRotationDuration,
+	})
+	if err != nil {
+		return fmt.Errorf("keys of the tables: %w", err)
+	}
 	for id, entry := range manifest.Tables {
 		name := table.NewFilename(id, opt.Dir)
 		if err := checkTable(name); err != nil {
 			return fmt.Errorf("table %s: %w", filepath.Base(name), err)
 		}
 		if deep {
+			key, err := keys.DataKey(entry.KeyID)
+			if err != nil {
+				return fmt.Errorf("table %s: %w key: %w", filepath.Base(name), errDamage, err)
+			}
 			if err := checkBlocks(name, table.Options{
-				BlockSize: opt.BlockSize, Compression: entry.Compression, ChkMode: opt.ChecksumVerificationMode,
+				BlockSize: opt.BlockSize, Compression: entry.Compression, ChkMode: opt.ChecksumVerificationMode, DataKey: key,
 			}); err != nil {
 				return fmt.Errorf("table %s: %w", filepath.Base(name), err)
 			}
@@ -125,6 +137,14 @@ func lastPart(f io.ReaderAt, end, limit int64) (part []byte, start int64, err er
 
 // checkBlocks reads every block of a table.
 func checkBlocks(name string, opt table.Options) error {
+	if opt.DataKey != nil { // the index of an encrypted table is read through a cache
+		cache, err := ristretto.NewCache(&ristretto.Config[uint64, *fb.TableIndex]{NumCounters: 100, MaxCost: 8 << 20, BufferItems: 64})
+		if err != nil {
+			return err
+		}
+		defer cache.Close()
+		opt.IndexCache = cache
+	}
 	f, err := z.OpenMmapFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 const (
 	childWork = "EVENTLOG_TEST_CHILD"
 	childDir  = "EVENTLOG_TEST_DIR"
+	childKey  = "EVENTLOG_TEST_KEY"
 	// childRunner is the program that runs it where the machine cannot: go test -exec does not pass its own on.
 	childRunner = "WATCHPOST_EXEC"
 )
@@ -38,9 +39,14 @@ func runChild() bool {
 
 // childMain writes one line per fact: "open", then "ack SEQ WRITER N" as work says, "full" at ErrFull, "closed".
 func childMain(work, dir string, in io.Reader, out io.Writer) error {
-	l, err := Open(Options{
+	opt := Options{
 		Dir: dir, Station: testStation, ReserveBytes: roomToOpen, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	})
+		Key: []byte(os.Getenv(childKey)),
+	}
+	if work == "power" { // its power is cut, so each child is another boot
+		opt.boot = [8]byte(fmt.Appendf(nil, "%08d", os.Getpid()))
+	}
+	l, err := Open(opt)
 	if err != nil {
 		return err
 	}

@@ -370,7 +370,10 @@ func (l *Log) commit(b *batch) {
 		key := cursorKey(name.centre, name.lane)
 		b.entries = append(b.entries, badger.NewEntry(key, seal(key, laneKey(0, 0, upto)[2:])))
 	}
-	err := l.store(b)
+	err := l.promise(b.next - 1)
+	if err == nil {
+		err = l.store(b)
+	}
 	if err == nil {
 		l.settle(b)
 	} else {
@@ -378,6 +381,9 @@ func (l *Log) commit(b *batch) {
 	}
 	for _, r := range b.requests {
 		r.answer(err)
+	}
+	if err == nil && l.promise(b.next+seqStep/2) != nil { // ahead, so that nobody waits for it
+		l.opt.Log.LogAttrs(context.Background(), slog.LevelWarn, "event log: no seqs promised ahead")
 	}
 }
 
@@ -392,6 +398,16 @@ func (b *batch) newCursors() map[cursorName]uint64 {
 		}
 	}
 	return moved
+}
+
+// promise makes sure that no restart gives a seq up to upto again.
+func (l *Log) promise(upto uint64) error {
+	h := l.keeper.now
+	if upto <= h.promised {
+		return nil
+	}
+	h.promised = upto + seqStep
+	return errors.Join(l.keeper.write(h), l.keeper.sync())
 }
 
 // store writes a batch in one transaction and returns when it is on disk.
@@ -488,7 +504,15 @@ func (l *Log) settle(b *batch) {
 	if time.Since(l.opened) > calm {
 		h.starts = 0 // what Badger does behind an opening is done
 	}
-	if err := l.keeper.write(h); err != nil {
+	told := h.boot != l.opt.boot && len(l.untold) == 0
+	if told {
+		h.boot = l.opt.boot
+	}
+	err := l.keeper.write(h)
+	if told && err == nil {
+		err = l.keeper.sync()
+	}
+	if err != nil {
 		l.opt.Log.LogAttrs(context.Background(), slog.LevelError, "event log: heads not noted", slog.Any("err", err))
 	}
 	if slices.ContainsFunc(evictable(), func(lane event.Lane) bool { return l.over(lane) > 0 }) {

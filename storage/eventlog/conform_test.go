@@ -9,13 +9,17 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	storagetest.TestLog(t, func(t *testing.T) storagetest.Log {
-		l, err := eventlog.Open(eventlog.Options{
-			Dir: t.TempDir(), Station: "cs-baishi-caoping", ReserveBytes: 16 << 20, Log: slog.New(slog.DiscardHandler),
+	for name, key := range map[string][]byte{"plain": nil, "encrypted": []byte("0123456789abcdef0123456789abcdef")} {
+		t.Run(name, func(t *testing.T) {
+			storagetest.TestLog(t, func(t *testing.T) storagetest.Log {
+				l, err := eventlog.Open(eventlog.Options{
+					Dir: t.TempDir(), Station: "cs-baishi-caoping", ReserveBytes: 16 << 20, Key: key, Log: slog.New(slog.DiscardHandler),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return l
+			})
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	})
+	}
 }

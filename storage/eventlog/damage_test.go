@@ -361,7 +361,7 @@ func TestIsDamage(t *testing.T) {
 // A Badger that is held by something else than an agent, such as a tool on a technician's bench.
 func TestBadgerHeld(t *testing.T) {
 	dir, epoch := written(t, 1)
-	db, err := badger.Open(tiny(filepath.Join(dir, badgerName), testOptions(t, dir).Log))
+	db, err := badger.Open(tiny(filepath.Join(dir, badgerName), nil, testOptions(t, dir).Log))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ var (
 	ErrLocked = errors.New("data directory is in use by another agent")
 	// ErrStation says that the data directory holds the log of another station.
 	ErrStation = errors.New("data directory belongs to another station")
+	// ErrKey says that the log was written with another key, or with one where none is given, or without. Nothing was changed.
+	ErrKey = errors.New("not the key of this event log")
 	// ErrDiskFull says that there is no room to open the log. Nothing was changed.
 	ErrDiskFull = errors.New("disk full")
 	// ErrFull says that the disk has no room for more events: the drafts are not stored. Reading goes on.

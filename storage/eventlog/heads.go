@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,19 +21,29 @@ import (
 // The file holds two slots, written in turn, each with a checksum: a torn write leaves the other. Every commit writes one
 // without syncing it, after Badger's sync: the numbers never run ahead of what is on disk, and after a kill (not a power
 // cut) they are exact. A log that ends before its heads has lost something.
+//
+// A disk that acknowledges a sync and keeps nothing can lose the end of the log and of its heads together, after a centre has
+// had what is lost. So seqs are promised, synced, in steps before they are given, and with a new boot of the machine numbering
+// goes on behind the last promise: no seq is given twice, unless such a disk forgets more than a step.
 type heads struct {
 	epoch event.Epoch
 	last  [laneSlots]uint64 // by lane
 	// starts counts the openings since one that ended in good order or lasted until calm.
-	starts uint8
+	starts   uint8
+	promised uint64  // no seq beyond it was given
+	boot     [8]byte // tells one boot of the machine from another; zero = unknown
+	key      [8]byte // tells the key of the log's encryption from another; zero = not encrypted
 }
+
+// seqStep is how many seqs are promised at a time.
+const seqStep = 4096
 
 const (
 	laneSlots   = int(event.LaneTrace) + 1
 	headsFile   = "epoch"
-	headsMagic  = "wplog\x00\x00\x01" // the last byte is the format
+	headsMagic  = "wplog\x00\x00\x02" // the last byte is the format
 	headsSlot   = 512                 // bytes, a sector each
-	headsLength = len(headsMagic) + 8 + 8 + 1 + 4*8 + crc32.Size
+	headsLength = len(headsMagic) + 8 + 8 + 1 + 4*8 + 3*8 + crc32.Size
 )
 
 func (h heads) seq() uint64 {
@@ -50,6 +62,8 @@ func (h heads) encode(turn uint64) []byte {
 	for _, lane := range event.Lanes() {
 		b = binary.BigEndian.AppendUint64(b, h.last[lane])
 	}
+	b = binary.BigEndian.AppendUint64(b, h.promised)
+	b = append(append(b, h.boot[:]...), h.key[:]...)
 	return seal(nil, b)
 }
 
@@ -70,7 +84,30 @@ func decodeHeads(b []byte) (h heads, turn uint64, err error) {
 	for i, lane := range event.Lanes() {
 		h.last[lane] = binary.BigEndian.Uint64(b[17+8*i:])
 	}
+	b = b[17+8*len(event.Lanes()):]
+	h.promised = binary.BigEndian.Uint64(b)
+	copy(h.boot[:], b[8:16])
+	copy(h.key[:], b[16:24])
 	return h, turn, nil
+}
+
+// bootID is this boot of the machine.
+func bootID() (id [8]byte) {
+	if text, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		sum := sha256.Sum256(text)
+		copy(id[:], sum[:])
+	}
+	return id
+}
+
+// keyMark tells one key from another and says nothing else of it.
+func keyMark(key []byte) (mark [8]byte) {
+	if len(key) > 0 {
+		h := hmac.New(sha256.New, key)
+		_, _ = h.Write([]byte("watchpost event log")) // never fails
+		copy(mark[:], h.Sum(nil))
+	}
+	return mark
 }
 
 // headsKeeper is the open heads file. It belongs to whoever writes the log.

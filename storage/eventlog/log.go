@@ -32,8 +32,13 @@ type Options struct {
 	// Centres are the ids of those whose cursors count: what all of them have is given up before anything else.
 	Centres []string
 
+	// Key encrypts what is stored: AES with 16, 24 or 32 bytes; nil = not encrypted. A log keeps the key that it began with.
+	Key []byte
+
 	Log *slog.Logger
 	Now func() time.Time // for the log's own events; nil = time.Now
+
+	boot [8]byte // this boot of the machine; zero = asked of the kernel
 }
 
 func (o Options) complete() (Options, error) {
@@ -46,7 +51,12 @@ func (o Options) complete() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.boot == [8]byte{} {
+		o.boot = bootID()
+	}
 	switch {
+	case len(o.Key) != 0 && len(o.Key) != 16 && len(o.Key) != 24 && len(o.Key) != 32:
+		return o, fmt.Errorf("event log: a key of %d bytes: AES takes 16, 24 or 32", len(o.Key))
 	case o.Dir == "":
 		return o, errors.New("event log: no directory given")
 	case o.Station == "":

@@ -25,9 +25,6 @@ const (
 	corruptName = badgerName + ".corrupt-"
 	keepCorrupt = 3  // directories set aside that are kept
 	openTries   = 10 // Badger repairs one empty file with each failing Open
-	// seqMargin is how far numbering jumps when the log ends before its heads, beyond what the heads say: the heads of a
-	// box that lost power may be old.
-	seqMargin = 4096
 )
 
 // The reasons of a log.opened event.
@@ -93,7 +90,10 @@ func (l *Log) start() error {
 	if free < roomToOpen {
 		return fmt.Errorf("%w: %d bytes free in %s, opening the event log takes %d: free some space", ErrDiskFull, free, l.opt.Dir, roomToOpen)
 	}
-	known.starts = min(known.starts, math.MaxUint8-1) + 1
+	if err := l.checkKey(known); err != nil {
+		return err
+	}
+	known.starts, known.key = min(known.starts, math.MaxUint8-1)+1, keyMark(l.opt.Key)
 	if l.keeper, err = keepHeads(l.opt.Dir, known, turn); err != nil {
 		return err
 	}
@@ -119,6 +119,7 @@ func (l *Log) start() error {
 		}
 	} else {
 		l.compare(known)
+		l.tellAtOnce()
 	}
 	return l.room.holdSome(roomToMark)
 }
@@ -126,13 +127,16 @@ func (l *Log) start() error {
 // hopeless reports whether a log that failed so at the latest of so many starts in a row is set aside. A sector may be read
 // at the next start that was not at this one.
 func hopeless(err error, starts uint8) bool {
-	return isDamage(err) && !errors.Is(err, ErrStation) && (starts >= suspicious || !errors.Is(err, errUnreadable))
+	return isDamage(err) && !errors.Is(err, ErrStation) && !errors.Is(err, ErrKey) && (starts >= suspicious || !errors.Is(err, errUnreadable))
 }
 
 // openAndLoad opens Badger and reads the log's state from it. A panic of Badger's is damage.
 func (l *Log) openAndLoad(known heads) error {
 	err := sound(func() (err error) {
-		if l.db, err = openSafe(tiny(l.badgerDir(), l.opt.Log), known.starts >= suspicious); err != nil {
+		if l.db, err = openSafe(tiny(l.badgerDir(), l.opt.Key, l.opt.Log), known.starts >= suspicious); err != nil {
+			if errors.Is(err, badger.ErrEncryptionKeyMismatch) && known.epoch.IsZero() {
+				return l.wrongKey() // nobody knows better; with heads the key is right, and the registry is broken
+			}
 			return err
 		}
 		return l.load()
@@ -231,7 +235,7 @@ func (l *Log) begin(known heads, damage error) error {
 	if err := l.store(b); err != nil {
 		return err
 	}
-	l.keeper.now = heads{epoch: l.epoch, starts: 1}
+	l.keeper.now = heads{epoch: l.epoch, starts: 1, promised: seqStep, boot: l.opt.boot, key: keyMark(l.opt.Key)}
 	l.settle(b)
 	return l.keeper.sync()
 }
@@ -261,25 +265,57 @@ func openedDraft(known heads, damage error) event.Draft {
 }
 
 // compare holds the log against its heads. A log that ends before them (a cut write-ahead log) goes on behind a gap, so
-// that no seq is given twice; what is missing in each lane is told as a hole.
+// that no seq is given twice; what is missing in each lane is told as a hole. So does every log after a new boot, which may be
+// a power cut: what was left out is told as well.
 func (l *Log) compare(known heads) {
-	now := heads{epoch: l.epoch, starts: known.starts}
-	if known.epoch != l.epoch {
-		known = now
+	top := topSeq(l.tails)
+	now := heads{epoch: l.epoch, starts: known.starts, key: known.key, promised: top + 2*seqStep}
+	if known.epoch == l.epoch {
+		now.last, now.promised, now.boot = known.last, known.promised, known.boot
 	}
-	for lane, t := range l.tails {
-		now.last[lane] = max(known.last[lane], t.seq)
+	ends := lastOf(l.tails)
+	lost := make([]event.Lane, 0, laneSlots)
+	for lane, last := range ends {
+		if now.last[lane] > last {
+			lost = append(lost, event.Lane(lane))
+		}
+		now.last[lane] = max(now.last[lane], last)
 	}
 	l.keeper.now = now
-	if now.last == lastOf(l.tails) {
+	booted := now.boot != l.opt.boot || now.boot == [8]byte{}
+	if len(lost) == 0 && !booted {
 		return
 	}
-	l.next = now.seq() + seqMargin + 1
-	for _, lane := range event.Lanes() {
-		if known.last[lane] > l.tails[lane].seq {
-			l.lost(hole{lane: lane, span: span{l.tails[lane].seq + 1, l.next - 1}, why: reasonDamaged})
-		}
+	l.next = max(now.promised, now.seq()) + 1
+	for _, lane := range lost {
+		l.lost(hole{lane: lane, span: span{ends[lane] + 1, l.next - 1}, why: reasonDamaged})
 	}
+	if booted && l.next > top+1 {
+		l.untold = append(l.untold, hole{span: span{top + 1, l.next - 1}, why: reasonUnsure, count: l.next - 1 - top})
+	}
+}
+
+// tellAtOnce tells what opening the log has found, if there is room.
+func (l *Log) tellAtOnce() {
+	b := l.newBatch()
+	if ok, err := l.roomFor(roomToMark); ok && err == nil {
+		b.tell(l.toTell(), nil)
+		l.commit(b)
+	}
+}
+
+// checkKey refuses a key that is not the one that the log was written with, before anything is touched.
+func (l *Log) checkKey(known heads) error {
+	files, err := os.ReadDir(l.badgerDir())
+	if err != nil || len(files) == 0 || known.epoch.IsZero() || known.key == keyMark(l.opt.Key) {
+		return nil // Badger says what is wrong with its directory
+	}
+	return l.wrongKey()
+}
+
+func (l *Log) wrongKey() error {
+	return fmt.Errorf("%w: %s: give the key that it was written with (none, if that was so), or move the directory %s away to begin a new log",
+		ErrKey, l.opt.Dir, l.badgerDir())
 }
 
 func lastOf(tails [laneSlots]tail) (last [laneSlots]uint64) {
