@@ -127,7 +127,7 @@ func openLog(o Options) (EventLog, error) {
 		centres = append(centres, x.ID)
 	}
 	log, err := eventlog.Open(eventlog.Options{
-		Dir: c.Data, Station: c.Station.ID, ReserveBytes: int64(c.Log.Reserve), Log: o.Log, Now: o.Now, Centres: centres,
+		Dir: c.Data, Station: c.Station.ID, ReserveBytes: int64(c.Log.Reserve), Log: o.Log, Now: o.Now, Centres: centres, Key: c.Log.Key,
 		Keep: map[event.Lane]int64{
 			event.LaneMain: int64(c.Log.Keep.Main), event.LaneRead: int64(c.Log.Keep.Read), event.LaneTrace: int64(c.Log.Keep.Trace),
 		},

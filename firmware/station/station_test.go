@@ -221,3 +221,28 @@ func TestSecondAgentOnOneDataDirectory(t *testing.T) {
 		t.Errorf("second agent: %v, want ErrLocked", err)
 	}
 }
+
+// The configuration's key is the log's: without it nobody reads the data directory.
+func TestTheLogIsEncrypted(t *testing.T) {
+	c, err := config.Parse(filepath.Join(t.TempDir(), "station.yaml"), fmt.Appendf(nil, centreAlone, "cs-one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Log.Reserve = 16 << 20
+	for _, key := range []string{"0123456789abcdef0123456789abcdef", "", "0123456789abcdef0123456789abcdef"} {
+		c.Log.Key = []byte(key)
+		s, err := New(Options{Config: c, Log: slog.New(slog.DiscardHandler)})
+		if key == "" {
+			if err == nil {
+				t.Fatal("an encrypted log was opened without its key")
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.events.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
