@@ -58,16 +58,29 @@ race: ## the unit tests under the race detector (the only use of a C compiler)
 
 .PHONY: arm
 arm: ## the tests of storage and uplink as programs of a station's processor, emulated
-	@GOARCH=arm64 WATCHPOST_EXEC=qemu-aarch64-static .ci/gotest arm64 -short -timeout 5m -exec qemu-aarch64-static ./storage/... ./uplink/...
-	@GOARCH=arm GOARM=7 .ci/gotest armv7 -short -timeout 5m -exec qemu-arm-static $$(go list ./storage/... ./uplink/... | grep -v /storage/eventlog)
+	@GOARCH=arm64 WATCHPOST_EXEC=qemu-aarch64-static .ci/gotest arm64 -short -timeout 5m -exec qemu-aarch64-static ./storage/... ./uplink/... ./sim/fleet
+	@GOARCH=arm GOARM=7 .ci/gotest armv7 -short -timeout 5m -exec qemu-arm-static $$(go list ./storage/... ./uplink/... ./sim/fleet | grep -v /storage/eventlog)
 
 .PHONY: e2e
 e2e: build-native ## sim/e2e against the built programs: browsers, brokers, cameras
-	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest e2e -count=1 -timeout 10m -skip '^Test(Fault|Bench|Screenshots)' ./sim/e2e
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest e2e -count=1 -timeout 10m -skip '^Test(Fault|Bench|Screenshots|Cluster)' ./sim/e2e
 
 .PHONY: faults
 faults: build-native ## sim/e2e when things are wrong: kill -9, full disks, dead wires (TestFault…)
 	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest faults -count=1 -timeout 10m -parallel 6 -run '^TestFault' ./sim/e2e
+
+# What takes too long for every day: many seeds of virtual time, and more stations at once than one county has.
+FLEETSEEDS    ?= 400
+FLEETSTATIONS ?= 5000
+
+.PHONY: fleet
+fleet: build-native ## FLEETSEEDS (400) histories of virtual time; FLEETSTATIONS (5000) real stations lose their broker
+	@FLEETSEEDS=$(FLEETSEEDS) .ci/gotest fleet-worlds -count=1 -timeout 60m -run '^Test(Worlds|Histories)$$' ./sim/fleet
+	@FLEETSTATIONS=$(FLEETSTATIONS) WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures fleet -timeout 60m -run '^TestFaultFleetStorm' ./sim/e2e
+
+.PHONY: cluster
+cluster: build-native ## a centre on three NATS nodes, two of which are killed in turn
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures cluster -timeout 20m -run '^TestCluster' ./sim/e2e
 
 .PHONY: lint
 lint: ## the repository's rules, the house in numbers, and go vet

@@ -37,6 +37,9 @@ type stations struct {
 	stop func()
 }
 
+// stationName is the id of the i-th station of a fleet.
+func stationName(i int) string { return fmt.Sprintf("cs-%04d", i) }
+
 // newFleet enrols n stations at a centre and runs them in this process. broker is what they call it; "" = the centre's.
 func newFleet(t testing.TB, c *centre, broker string, n int) *stations {
 	t.Helper()
@@ -45,7 +48,7 @@ func newFleet(t testing.TB, c *centre, broker string, n int) *stations {
 	}
 	o := fleet.Options{Dir: t.TempDir()}
 	for i := range n {
-		o.Stations = append(o.Stations, topic.Address{Jurisdiction: fleetJurisdiction, Station: fmt.Sprintf("cs-%04d", i)})
+		o.Stations = append(o.Stations, topic.Address{Jurisdiction: fleetJurisdiction, Station: stationName(i)})
 	}
 	enrolAll(t, c.dir, o, broker)
 	f, err := fleet.New(o)
@@ -225,11 +228,11 @@ func manyFiles(t testing.TB, n int) {
 	}
 }
 
-// fleetSize is how many stations a storm has: FLEETSTATIONS, or 1,000.
-func fleetSize(t testing.TB) int {
+// fleetSize is how many stations a storm has: FLEETSTATIONS of them, if that is set.
+func fleetSize(t testing.TB, usual int) int {
 	text := os.Getenv("FLEETSTATIONS")
 	if text == "" {
-		return 1000
+		return usual
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
@@ -238,25 +241,41 @@ func fleetSize(t testing.TB) int {
 	return n
 }
 
-// TestFaultFleetStorm: the broker of a thousand stations is killed, stays away for long enough that they try only now and then,
-// and comes back: within half a minute all are back, and nothing is lost, doubled or out of order.
+// TestFaultFleetStorm: the broker of a thousand stations is killed together with the centre that it is a part of, stays away for
+// long enough that they try only now and then, and comes back: within half a minute all are back, and nothing is lost, doubled
+// or out of order.
 func TestFaultFleetStorm(t *testing.T) {
-	const away, goal = 25 * time.Second, 30 * time.Second
-	n := fleetSize(t)
-	manyFiles(t, n)
 	c := newCentre(t)
-	began := time.Now()
+	n := fleetSize(t, 1000)
+	each := outage(t, c, n, "fleet", c.kill, c.serve)
+	figure(fmt.Sprintf("fleet/%d/memory-per-station", n), each, "KiB", 400)
+}
+
+// TestFaultFleetStormMosquitto is the same for a broker of another make, which dies alone.
+func TestFaultFleetStormMosquitto(t *testing.T) {
+	t.Parallel()
+	var broker *mosquittoBroker
+	c := newCentreOn(t, func(t testing.TB, dir string) string {
+		broker = newMosquitto(t, dir, nil)
+		return broker.url()
+	})
+	outage(t, c, fleetSize(t, 300), "fleet-mosquitto", func() { broker.kill() }, broker.serve)
+}
+
+// outage runs n stations through an outage of their broker, and answers the memory of each in KiB, if no other test runs.
+func outage(t *testing.T, c *centre, n int, name string, kill, revive func()) (each float64) {
+	const away, goal = 20 * time.Second, 30 * time.Second
+	manyFiles(t, n)
 	before := resident(t)
 	s := newFleet(t, c, "", n)
-	t.Logf("%d stations are enrolled and made after %s", n, age(began))
-	began = time.Now()
+	began := time.Now()
 	s.up(4*time.Minute, time.Time{})
 	t.Logf("all connected after %s; waits: %v", age(began), tenths(s.Links(), began))
 	s.tell(3)
 	s.drained(4 * time.Minute)
-	each := float64(resident(t)-before) / float64(n) / 1024
+	each = float64(resident(t)-before) / float64(n) / 1024
 
-	c.kill()
+	kill()
 	fell := time.Now()
 	s.tell(4)
 	pause := time.NewTimer(away / 2)
@@ -264,7 +283,7 @@ func TestFaultFleetStorm(t *testing.T) {
 	s.tell(5) // while they are known to be away
 	pause.Reset(time.Until(fell.Add(away)))
 	<-pause.C
-	c.serve()
+	revive()
 	ready := time.Now()
 	back := s.up(4*time.Minute, fell).Sub(ready)
 	s.drained(4 * time.Minute)
@@ -276,12 +295,12 @@ func TestFaultFleetStorm(t *testing.T) {
 		t.Errorf("%d facts are acknowledged, want %d", v.Acked, want)
 	}
 	t.Logf("all connected %s and everything stored %s after the broker was ready; waits: %v", back.Round(time.Millisecond), stored, tenths(s.Links(), ready))
-	figure(fmt.Sprintf("fleet/%d/back", n), back.Seconds(), "s", goal.Seconds())
-	figure(fmt.Sprintf("fleet/%d/stored", n), stored.Seconds(), "s", 60)
-	figure(fmt.Sprintf("fleet/%d/memory-per-station", n), each, "KiB", 400)
+	figure(fmt.Sprintf("%s/%d/back", name, n), back.Seconds(), "s", goal.Seconds())
+	figure(fmt.Sprintf("%s/%d/stored", name, n), stored.Seconds(), "s", 60)
 	if back > goal {
 		t.Errorf("the last station was back after %s, want %s at most", back, goal)
 	}
+	return each
 }
 
 // tenths are the times after which a tenth, two tenths, … of the links were up.
