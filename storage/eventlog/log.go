@@ -92,6 +92,8 @@ type Log struct {
 	// reading is held by readers while they use db, and by Close to take it away.
 	reading  sync.RWMutex
 	level0   atomic.Int32      // tables there, as last counted
+	read     atomic.Int64      // bytes of records since their pages were let go
+	tables   string            // Badger\'s directory as the kernel names it
 	swept    [laneSlots]uint64 // up to where tend has deleted what is gone
 	relieved time.Time         // when tend last looked for room
 	closed   atomic.Bool

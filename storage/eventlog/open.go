@@ -110,6 +110,9 @@ func (l *Log) start() error {
 		}
 	}
 	l.wal.dir = l.badgerDir()
+	if l.tables, err = realPath(l.badgerDir()); err != nil {
+		return err
+	}
 	if err := l.wal.begin(); err != nil {
 		return err
 	}

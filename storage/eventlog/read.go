@@ -103,6 +103,9 @@ func (r *laneReader) get(txn *badger.Txn, seq uint64) (s stored, err error) {
 
 func (r *laneReader) take(s stored) {
 	if len(r.events) < r.n {
+		if r.log.read.Add(int64(s.size)) >= readOn {
+			signal(r.log.chores)
+		}
 		r.events = append(r.events, s.event)
 		r.last, r.count = s.seq, s.count
 	}

@@ -40,6 +40,9 @@ func (l *Log) tend() {
 	for {
 		l.retain()
 		l.merge(mergeFrom)
+		if l.read.Load() >= readOn {
+			l.letGo()
+		}
 		signal(l.done)
 		select {
 		case <-l.chores:
@@ -47,6 +50,12 @@ func (l *Log) tend() {
 			return
 		}
 	}
+}
+
+// letGo lets go of the tables' pages. Where the kernel does not know how, they stay until it needs them.
+func (l *Log) letGo() {
+	l.read.Store(0)
+	_ = letGo(l.tables)
 }
 
 // countLevel0 notes how many tables wait in level 0.
@@ -66,6 +75,7 @@ func (l *Log) merge(from int32) {
 	}
 	if err == nil {
 		err = l.db.Flatten(1)
+		l.letGo()
 	}
 	if err != nil {
 		l.opt.Log.LogAttrs(context.Background(), slog.LevelWarn, "event log: tables not merged", slog.Any("err", err))
