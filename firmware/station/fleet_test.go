@@ -23,7 +23,7 @@ centres:
 
 // A simulator runs a thousand stations in one process: each must cost little where it has no devices.
 func TestManyStationsInOneProcess(t *testing.T) {
-	const stations, goroutines, bytes = 200, 16, 128 << 10
+	const stations, goroutines, bytes = 200, 16, 192 << 10
 	var logs []*storagetest.MemLog
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
