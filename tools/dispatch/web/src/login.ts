@@ -10,6 +10,7 @@ export function login(root: HTMLElement, enter: () => void): void {
   const name = h("input", { name: "name", autocomplete: "username", required: true, autofocus: true, maxlength: 64 });
   const password = h("input", { name: "password", type: "password", autocomplete: "current-password", required: true, maxlength: 72 });
   const fault = h("p", { class: "fault", role: "alert" });
+  const brand = h("b");
   let centre = "";
   const submit = async (e: Event) => {
     e.preventDefault();
@@ -24,6 +25,7 @@ export function login(root: HTMLElement, enter: () => void): void {
   };
   const draw = () => {
     document.title = say("product");
+    put(brand, centre || say("product"));
     put(
       root,
       h(
@@ -32,7 +34,7 @@ export function login(root: HTMLElement, enter: () => void): void {
         h(
           "form",
           { onsubmit: submit },
-          h("div", { class: "brand" }, pictures.tower(), h("div", {}, h("b", {}, centre || say("product")), h("span", {}, `${say("product")} · ${say("console")}`))),
+          h("div", { class: "brand" }, pictures.tower(), h("div", {}, brand, h("span", {}, `${say("product")} · ${say("console")}`))),
           h("label", {}, h("span", {}, say("name")), name),
           h("label", {}, h("span", {}, say("password")), password),
           fault,
@@ -45,8 +47,9 @@ export function login(root: HTMLElement, enter: () => void): void {
     name.focus();
   };
   draw();
+  // Somebody may be typing already: nothing else is drawn anew.
   api.centre().then(
-    (c) => ((centre = c.centre), draw()),
+    (c) => put(brand, (centre = c.centre)),
     () => undefined,
   );
 }
