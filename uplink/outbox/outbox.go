@@ -6,6 +6,9 @@
 // cursor. Every new link resumes at the receipt, so whatever a broker took and lost is sent again, and a broker that
 // acknowledges and drops (a full stream, a denied topic) shows itself as a missing receipt, never as loss.
 //
+// Alarms go first, then what happens now, then the backlog, in packed frames and no faster than an alarm can bear: see pace.
+// What the centre asks for again is sent again at once; a frame under which links end is made smaller.
+//
 // Core is the decision, pure; Outbox is its driver: it reads the log, publishes on the link that it is given, and saves
 // cursors. Two centres are two outboxes over one log.
 package outbox
