@@ -63,7 +63,7 @@ func TestOneDeadCentreStopsNoOther(t *testing.T) {
 		yushan := open("yushan", true, event.LaneAlarm)
 		ctx, cancel := context.WithCancel(t.Context())
 		var links, dead sync.WaitGroup
-		run := func(wg *sync.WaitGroup, ctx context.Context, o *office) {
+		run := func(ctx context.Context, wg *sync.WaitGroup, o *office) {
 			wg.Go(func() {
 				if err := o.box.Run(ctx, o); err != nil {
 					t.Error(err)
@@ -71,8 +71,8 @@ func TestOneDeadCentreStopsNoOther(t *testing.T) {
 			})
 		}
 		lives, die := context.WithCancel(ctx)
-		run(&links, ctx, changshan)
-		run(&dead, lives, yushan)
+		run(ctx, &links, changshan)
+		run(lives, &dead, yushan)
 		for day := range 14 {
 			for i := range 100 {
 				severity := event.SeverityNotice
@@ -95,7 +95,7 @@ func TestOneDeadCentreStopsNoOther(t *testing.T) {
 		}
 		back := open("yushan", false, event.LaneAlarm, event.LaneMain)
 		back.heads = yushan.heads
-		run(&links, ctx, back)
+		run(ctx, &links, back)
 		pause(time.Minute)
 		cancel()
 		links.Wait()
