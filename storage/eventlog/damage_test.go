@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,11 +19,35 @@ import (
 )
 
 // asKilled copies the directory of an open log as a kill at this moment would leave it.
+//
+// Badger may be busy: a copy during which files came or went is no moment's picture, and is taken again.
 func asKilled(t *testing.T, l *Log) string {
 	t.Helper()
-	to := t.TempDir()
-	err := filepath.WalkDir(l.opt.Dir, func(name string, d fs.DirEntry, err error) error {
-		rel, _ := filepath.Rel(l.opt.Dir, name)
+	names := func() []string {
+		all, err := filepath.Glob(filepath.Join(l.badgerDir(), "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	for range 100 {
+		to, before := t.TempDir(), names()
+		err := copyLog(l.opt.Dir, to)
+		if err == nil && slices.Equal(before, names()) {
+			return to
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the log's files never keep still")
+	return ""
+}
+
+// copyLog copies all files but the reserve.
+func copyLog(from, to string) error {
+	return filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(from, name)
 		if err != nil || rel == reserveFile {
 			return err
 		}
@@ -32,10 +57,6 @@ func asKilled(t *testing.T, l *Log) string {
 		b, err := os.ReadFile(name)
 		return errors.Join(err, os.WriteFile(filepath.Join(to, rel), b, 0o600))
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return to
 }
 
 // written makes a log with n alarms of 1,000 random bytes, a trace after each, and closes it.
