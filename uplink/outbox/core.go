@@ -16,6 +16,9 @@ const MaxWindow = 256
 // readAhead is how many events of a lane are asked of the log at once.
 const readAhead = 256
 
+// mostRate is the largest BacklogRate that means something, in bytes a second.
+const mostRate = 1 << 27
+
 // mostQueued is how many messages of one lane may be beyond its receipt: brokers queue about a thousand for the centre
 // (Mosquitto 1000, NATS 1024) and drop what is more.
 const mostQueued = 960
@@ -53,7 +56,7 @@ func (s Settings) withDefaults() Settings {
 		}
 		*n.field = min(*n.field, n.largest)
 	}
-	s.BacklogRate = max(s.BacklogRate, 0)
+	s.BacklogRate = min(max(s.BacklogRate, 0), mostRate)
 	if s.StallAfter <= 0 {
 		s.StallAfter = 30 * time.Second
 	}

@@ -408,8 +408,8 @@ func TestAStaleAnswerIsDropped(t *testing.T) {
 }
 
 func TestSettingsAreBounded(t *testing.T) {
-	s := Settings{Window: 10_000, FrameEvents: 10_000, FrameBytes: 1 << 30}.withDefaults()
-	if s.Window != MaxWindow || s.FrameEvents != topic.MaxFrameEvents || s.FrameBytes > topic.MaxPayload || len(s.Lanes) != 4 || s.StallAfter != 30*time.Second {
+	s := Settings{Window: 10_000, FrameEvents: 10_000, FrameBytes: 1 << 30, BacklogRate: 1 << 30}.withDefaults()
+	if s.Window != MaxWindow || s.FrameEvents != topic.MaxFrameEvents || s.FrameBytes > topic.MaxPayload || len(s.Lanes) != 4 || s.BacklogRate != mostRate || s.StallAfter != 30*time.Second {
 		t.Fatalf("%+v", s)
 	}
 }
