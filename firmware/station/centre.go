@@ -40,9 +40,12 @@ type centre struct {
 // changesKept is how many link changes may wait for the log's disk before the oldest news is given up.
 const changesKept = 64
 
-func newCentre(c config.Centre, addr topic.Address, log outbox.Log, in *intake, viewings *viewings,
-	present func(*centre) topic.State, out *slog.Logger) (*centre, error) {
-	x := &centre{config: c, in: in, log: out.With("centre", c.ID), changes: make(chan mqtt.Change, changesKept), poke: make(chan struct{}, 1), since: in.clock.now(), why: "not connected yet"}
+func (s *Station) newCentre(c config.Centre, packer *topic.Packer) (*centre, error) {
+	addr, now := s.address(), s.clock.now
+	x := &centre{
+		config: c, in: s.in, log: s.log.With("centre", c.ID), changes: make(chan mqtt.Change, changesKept), poke: make(chan struct{}, 1),
+		since: now(), why: "not connected yet",
+	}
 	var lanes []event.Lane
 	for _, name := range c.Lanes {
 		lane, err := event.ParseLane(name)
@@ -53,7 +56,7 @@ func newCentre(c config.Centre, addr topic.Address, log outbox.Log, in *intake, 
 	}
 	var err error
 	x.outbox, err = outbox.New(outbox.Options{
-		Log: log, Centre: c.ID, Address: addr, Report: x.report,
+		Log: s.events, Centre: c.ID, Address: addr, Report: x.report, Packer: packer,
 		Settings: outbox.Settings{Lanes: lanes, Window: c.Window, BacklogRate: int(c.BacklogRate)},
 	})
 	if err != nil {
@@ -61,10 +64,10 @@ func newCentre(c config.Centre, addr topic.Address, log outbox.Log, in *intake, 
 	}
 	x.session, err = mqtt.New(mqtt.Options{
 		Centre: c.ID, Broker: c.Broker, Address: addr, Files: mqtt.Files{CA: c.CA, Cert: c.Certificate, Key: c.Key},
-		State:   func() topic.State { return present(x) },
+		State:   func() topic.State { return s.present(x) },
 		Serve:   func(ctx context.Context, l *mqtt.Link) error { return x.outbox.Run(ctx, l) },
 		Command: func(ctx context.Context, payload []byte) { x.desk.Handle(ctx, payload) },
-		Changed: x.changed, Logger: out, Heartbeat: c.Heartbeat, Now: in.clock.now,
+		Changed: x.changed, Logger: s.log, Heartbeat: c.Heartbeat, Now: now,
 	})
 	if err != nil {
 		return nil, err
@@ -74,9 +77,9 @@ func newCentre(c config.Centre, addr topic.Address, log outbox.Log, in *intake, 
 		return nil, fmt.Errorf("centre %s: %w", c.ID, err)
 	}
 	x.desk, err = command.NewDesk(command.Options{
-		Centre: c.ID, Verifier: verifier, Replier: x.session, Receipt: x.outbox.Receipt, Audit: in.store, Logger: out,
-		Synced:   func() bool { return in.clock.quality() == event.ClockSynced },
-		Handlers: viewings.handlers(c.ID),
+		Centre: c.ID, Verifier: verifier, Replier: x.session, Receipt: x.outbox.Receipt, Audit: s.in.store, Logger: s.log,
+		Synced:   func() bool { return s.clock.quality() == event.ClockSynced },
+		Handlers: s.viewings.handlers(c.ID),
 	})
 	return x, err
 }

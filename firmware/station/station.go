@@ -44,6 +44,8 @@ type Options struct {
 	Events EventLog
 	// NoDoor leaves the local door out, so that many stations of one process need no socket each.
 	NoDoor bool
+	// Packer is what the station's frames are packed with, so that the stations of one process may share one; nil = one of its own.
+	Packer *topic.Packer
 	// Listening, if set, is told each address that the panel receiver listens on.
 	Listening func(net.Addr)
 }
@@ -98,7 +100,7 @@ func New(o Options) (_ *Station, err error) {
 	if err := s.wireDrivers(o); err != nil {
 		return nil, err
 	}
-	if err := s.wireUplink(); err != nil {
+	if err := s.wireUplink(o.Packer); err != nil {
 		return nil, err
 	}
 	s.sup = supervise.New(o.Log, s.tasks()...)
@@ -211,12 +213,17 @@ func (s *Station) address() topic.Address {
 }
 
 // wireUplink makes what crosses the wide area: viewings, and one outbox, link and command desk for each centre.
-func (s *Station) wireUplink() (err error) {
+func (s *Station) wireUplink(packer *topic.Packer) (err error) {
 	if s.viewings, err = newViewings(s); err != nil {
 		return err
 	}
+	if packer == nil {
+		if packer, err = topic.NewPacker(); err != nil {
+			return err
+		}
+	}
 	for _, c := range s.config.Centres {
-		x, err := newCentre(c, s.address(), s.events, s.in, s.viewings, s.present, s.log)
+		x, err := s.newCentre(c, packer)
 		if err != nil {
 			return err
 		}

@@ -55,9 +55,13 @@ func New(o Options) (*Fleet, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	packer, err := topic.NewPacker()
+	if err != nil {
+		return nil, err
+	}
 	f := &Fleet{}
 	for _, a := range o.Stations {
-		m, err := newMember(filepath.Join(o.Dir, a.Station), a, o.Log)
+		m, err := newMember(filepath.Join(o.Dir, a.Station), a, packer, o.Log)
 		if err != nil {
 			return nil, fmt.Errorf("station %s: %w", a.Station, err)
 		}
@@ -66,7 +70,7 @@ func New(o Options) (*Fleet, error) {
 	return f, nil
 }
 
-func newMember(dir string, a topic.Address, log *slog.Logger) (*member, error) {
+func newMember(dir string, a topic.Address, packer *topic.Packer, log *slog.Logger) (*member, error) {
 	centres, err := os.ReadFile(filepath.Join(dir, "centre.yaml"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: enrol the station with dispatch enrol --out %s", err, dir)
@@ -80,7 +84,9 @@ func newMember(dir string, a topic.Address, log *slog.Logger) (*member, error) {
 		return nil, err
 	}
 	m := &member{address: a, book: storagetest.NewMemLog(a.Station)}
-	m.station, err = agent.New(agent.Options{Config: c, Edition: agent.Edition{Version: "fleet"}, Log: log.With("station", a.Station), Events: m.book, NoDoor: true})
+	m.station, err = agent.New(agent.Options{
+		Config: c, Edition: agent.Edition{Version: "fleet"}, Log: log.With("station", a.Station), Events: m.book, NoDoor: true, Packer: packer,
+	})
 	return m, err
 }
 
