@@ -95,6 +95,10 @@ func BenchmarkAppend64(b *testing.B) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(b.N)/float64(l.keeper.turn), "events/commit")
 	b.ReportMetric(percentile(took, 50), "p50-µs")
 	b.ReportMetric(percentile(took, 99), "p99-µs")
 }
@@ -179,13 +183,29 @@ func cpuTime(b *testing.B) time.Duration {
 // waitIdle waits until the process uses little CPU: what Badger does behind a round is not the plain log's burden.
 func waitIdle(b *testing.B) {
 	b.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for range 100 {
 		before := cpuTime(b)
-		<-time.After(20 * time.Millisecond)
+		<-tick.C
 		if cpuTime(b)-before < 2*time.Millisecond {
 			return
 		}
 	}
+}
+
+// BenchmarkIdle is what a log costs that nobody uses, a second at a time.
+func BenchmarkIdle(b *testing.B) {
+	l := testLog(b, benchLog(b, 100_000))
+	waitIdle(b)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	before := cpuTime(b)
+	for b.Loop() {
+		<-tick.C
+	}
+	b.ReportMetric((cpuTime(b)-before).Seconds()*1000/b.Elapsed().Seconds(), "cpu-ms/s")
+	b.ReportMetric(float64(l.level0.Load()), "level0-tables")
 }
 
 // benchLog is a closed log of n events in one lane.
