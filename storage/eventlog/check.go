@@ -163,15 +163,32 @@ func checkBlocks(name string, opt table.Options) error {
 
 // sound does something that reads through Badger, and answers a panic as damage: Badger takes a block apart before it
 // looks at its checksum, and a sector that cannot be read is a fault of the memory map in which the file stands.
-func sound(do func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		r := recover()
-		if fault, ok := r.(interface{ Addr() uintptr }); ok {
-			err = fmt.Errorf("%w: %w: %v", errDamage, errUnreadable, fault)
-		} else if r != nil {
-			err = fmt.Errorf("%w: badger: %v", errDamage, r)
-		}
-	}()
-	return do()
+func sound(do func() error) error {
+	deepen()
+	err, r := caught(do)
+	if fault, ok := r.(interface{ Addr() uintptr }); ok {
+		return fmt.Errorf("%w: %w: %v", errDamage, errUnreadable, fault)
+	} else if r != nil {
+		return fmt.Errorf("%w: badger: %v", errDamage, r)
+	}
+	return err
 }
+
+// caught answers what do does, or what it panics with. The fault may come within assembly (Snappy's), whose frames the runtime
+// can neither move nor scan. Until they are gone the stack must not grow, and nothing may take long: it would end the process.
+func caught(do func() error) (err error, panicked any) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { panicked = recover() }()
+	return do(), nil
+}
+
+// deepen makes the stack grow now by what Badger, a fault and its panic need of it.
+//
+//go:noinline
+func deepen() {
+	var room [32 << 10]byte
+	touch(room[:])
+}
+
+//go:noinline
+func touch(b []byte) { b[0] = 1 }
