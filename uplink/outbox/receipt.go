@@ -39,16 +39,24 @@ func (c *Core) Receipt(now time.Time, r topic.Receipt) error {
 	return nil
 }
 
+// askedTwice is when a second word about the same place is about what was sent again: a centre repeats itself once a second, and its words may be late.
+const askedTwice = 3 * time.Second
+
 // again sends what follows upto once more, because a frame came to the centre whose prev is beyond it. Each of the frames
 // behind one gap makes the centre ask, and what was sent again is behind all of them: only the first word counts until
-// StallAfter has passed. Below the receipt one event goes first: if the word was an old one, its receipt says so.
+// StallAfter has passed, unless what was sent again is missing as well, in which case it was too large. Below the receipt one event goes first: if the word was an old one, its receipt says so.
 func (c *Core) again(now time.Time, l *lane, upto uint64) {
 	switch {
 	case upto < l.receipt:
 		c.goBack(l, upto)
 		l.probing = true
-	case l.sent <= upto, l.asked == upto+1 && now.Sub(l.askedAt) < c.settings.StallAfter:
+	case l.sent <= upto:
 		return
+	case l.asked == upto+1 && now.Sub(l.askedAt) < c.settings.StallAfter:
+		if now.Sub(l.askedAt) < max(askedTwice, 4*c.pace.idle) || !c.doubtSize(now, l) {
+			return
+		}
+		l.rewind()
 	default:
 		if l.gaps++; powerOfTwo(l.gaps) {
 			c.reports = append(c.reports, Report{Kind: ReportGap, Lane: l.name, From: upto + 1, Upto: l.sent, Count: l.gaps,
@@ -135,12 +143,13 @@ func (c *Core) Tick(now time.Time) {
 			c.goBack(l, l.word)
 			continue
 		}
-		c.stall(l)
+		c.stall(now, l)
 	}
 }
 
 // stall sends a lane again that the broker took and the centre does not have.
-func (c *Core) stall(l *lane) {
+func (c *Core) stall(now time.Time, l *lane) {
+	c.doubtSize(now, l)
 	upto := l.receipt
 	for _, s := range l.spans {
 		if !s.acked {
@@ -151,7 +160,7 @@ func (c *Core) stall(l *lane) {
 	if l.stalls++; powerOfTwo(l.stalls) {
 		c.reports = append(c.reports, Report{
 			Kind: ReportStalled, Lane: l.name, From: l.receipt + 1, Upto: upto, Count: l.stalls,
-			Text: fmt.Sprintf("lane %s: the broker took events up to %d but the centre's receipt stands at %d: check the broker's permissions for this station, its queue limits and the centre's store",
+			Text: fmt.Sprintf("lane %s: the broker took events up to %d but the centre's receipt stands at %d: check the broker's permissions for this station, its limits of queues and of a message's size (256 KiB), and the centre's store",
 				l.name, upto, l.receipt),
 		})
 	}

@@ -15,7 +15,7 @@ const (
 	boundFor   = time.Hour // for how long frames stay smaller
 )
 
-// suspicion is what a lane's frames are suspected of: a broker hangs up on a payload beyond its limit, and does so again
+// suspicion is what a lane's frames are suspected of: a broker may hang up on a payload beyond its limit, and does so again
 // whenever it is sent. A bad line looks the same; it does not mind smaller frames either.
 type suspicion struct {
 	losses int           // links in a row that ended while what begins at place was not acknowledged
@@ -61,7 +61,7 @@ func (c *Core) suspect(now time.Time, l *lane) {
 	}
 	if oldest.count > 1 {
 		s.losses = patience
-		c.bound = frameBound{bytes: max(1, min(oldest.size, c.bound.of(now, oldest.size))/2), since: now}
+		c.shrink(now, *oldest)
 		return
 	}
 	if s.losses < 2*patience {
@@ -73,6 +73,21 @@ func (c *Core) suspect(now time.Time, l *lane) {
 	c.reports = append(c.reports, Report{Kind: ReportRefusedByBroker, Lane: l.name, From: oldest.first, Upto: oldest.last, Count: 2 * patience,
 		Text: fmt.Sprintf("lane %s: whenever event %d, of %d bytes, is sent, the link ends: the lane waits for %s and the others go on: raise the broker's message size limit to 256 KiB",
 			l.name, oldest.first, oldest.size, s.aside)})
+}
+
+// shrink makes frames half as large as one that did not arrive.
+func (c *Core) shrink(now time.Time, s span) {
+	c.bound = frameBound{bytes: max(1, min(s.size, c.bound.of(now, s.size))/2), since: now}
+}
+
+// doubtSize makes frames smaller if the lane's oldest, of several events, was acknowledged and did not arrive: Mosquitto takes a
+// PUBLISH beyond its limit, acknowledges it and drops it.
+func (c *Core) doubtSize(now time.Time, l *lane) bool {
+	if !l.waiting() || l.spans[0].count == 1 {
+		return false
+	}
+	c.shrink(now, l.spans[0])
+	return true
 }
 
 // careful says that one message at a time is sent, so that the next loss shows which it is.

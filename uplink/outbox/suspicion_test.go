@@ -188,3 +188,33 @@ func TestABadLineIsNotSuspected(t *testing.T) {
 		t.Fatalf("frames of at most %d bytes", c.bound.bytes)
 	}
 }
+
+// A broker that acknowledges a frame beyond its limit and drops it gets smaller ones soon: no lane goes round in a loop.
+func TestFramesThatABrokerDropsForTheirSizeAreMadeSmaller(t *testing.T) {
+	for _, limit := range []int{300, 1000} {
+		b, c, centre := tens(400), started(Settings{}), far{}
+		dropped := 0
+		for at := 1; c.Stored()[event.LaneMain] < 400; at++ {
+			if at > 300 {
+				t.Fatalf("limit %d: stored %v after %d s, %d frames dropped", limit, c.Stored(), at, dropped)
+			}
+			c.Tick(now(at))
+			for _, s := range b.drainAt(c, now(at)) {
+				size := 0
+				for _, it := range items(s.Frame.Events) {
+					size += it.Size
+				}
+				if c.Acked(now(at), s.ID); size > limit {
+					dropped++
+				} else {
+					centre.hear(s)
+				}
+			}
+			centre.tell(t, c, at)
+		}
+		if dropped > 120 {
+			t.Errorf("limit %d: %d frames dropped", limit, dropped)
+		}
+		t.Logf("limit %d: %d frames dropped", limit, dropped)
+	}
+}
