@@ -30,7 +30,7 @@ func TestFaultOnAShortStack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // its scan is the other thing that such a frame does not survive
-	for depth := range 400 { // each a little deeper into a fresh stack
+	for depth := range 400 {                         // each a little deeper into a fresh stack
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			err := atDepth(depth, func() error {
