@@ -316,3 +316,25 @@ func tenths(links []fleet.Link, since time.Time) []string {
 	}
 	return text
 }
+
+// TestE2EFleetCommand runs a few stations against a centre the way a developer does, twice: the second time they are known.
+func TestE2EFleetCommand(t *testing.T) {
+	c := newCentre(t)
+	dir := t.TempDir()
+	for range 2 {
+		p := start(t, "simctl", "fleet", "--centre", c.dir, "--broker", c.broker, "--stations", "3", "--dir", dir, "--rate", "30", "--bin", bin(t))
+		p.line("ready")
+		p.line("connected 3 of 3")
+		before := len(c.stored("sim-0001"))
+		eventually(t, "events of a station", func() error {
+			if n := len(c.stored("sim-0001")); n < before+8 {
+				return fmt.Errorf("%d are stored, %d were before", n, before)
+			}
+			return nil
+		})
+		if code := p.stop(); code != 0 {
+			t.Errorf("exit code %d: %s", code, p.tail(5))
+		}
+	}
+	checkOnce(t, c.stored("sim-0001"))
+}

@@ -20,6 +20,7 @@ type commands struct {
 	Board  boardCommand  `cmd:"" help:"An I/O box with input lines, served over a Unix socket."`
 	Panel  panelCommand  `cmd:"" help:"An alarm panel that reports by SIA DC-09 until it is acknowledged."`
 	Camera cameraCommand `cmd:"" help:"An IP camera at a village gate, served over RTSP."`
+	Fleet  fleetCommand  `cmd:"" help:"Many stations at once: in virtual time, or against a running centre."`
 	Disk   diskCommand   `cmd:"" help:"A disk that loses what was not synced when its power is cut."`
 }
 
