@@ -28,9 +28,6 @@ const (
 	testUnasked = "nobody asked for this test: check the wire of the daily test"
 )
 
-// reasonTest is the reason of a test zone's alarm that the station has asked for.
-const reasonTest = "test"
-
 // dailyTest raises an alarm of the station's own once a day, over a wire from an output to an input, so that the whole way
 // of an alarm is walked and whatever breaks it is told within a day.
 type dailyTest struct {
@@ -81,7 +78,7 @@ func (d *dailyTest) store(ctx context.Context, draft event.Draft) error {
 	if alarm {
 		reason, detail := "", testUnasked
 		if ours {
-			reason, detail = reasonTest, testAsked
+			reason, detail = event.ReasonTest, testAsked
 		}
 		draft.Body = event.NewBody(append(draft.Body[:len(draft.Body):len(draft.Body)],
 			event.Text(event.TagReason, reason), event.Text(event.TagDetail, detail))...)

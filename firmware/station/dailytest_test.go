@@ -105,7 +105,7 @@ func TestTheDailyTestWalksTheWayOfAnAlarm(t *testing.T) {
 	state, _ := e.Body.Text(event.TagState)
 	reason, _ := e.Body.Text(event.TagReason)
 	detail, _ := e.Body.Text(event.TagDetail)
-	if e.Kind != event.KindZoneChanged || e.Severity != event.SeverityAlarm || code != "RP" || state != "active" || reason != reasonTest || detail != testAsked {
+	if e.Kind != event.KindZoneChanged || e.Severity != event.SeverityAlarm || code != "RP" || state != "active" || reason != event.ReasonTest || detail != testAsked {
 		t.Errorf("alarm %+v: %s %s %s %s", e, code, state, reason, detail)
 	}
 	awaitIn(t, x.log, event.LaneMain, func(e event.Event) bool {

@@ -17,7 +17,8 @@ const (
 	KindStationStarted Kind = 4
 	// KindStationStopped ends a run of the agent in good order: reason.
 	KindStationStopped Kind = 5
-	// KindZoneChanged tells a zone's new state: state, previous, lost, line, detail.
+	// KindZoneChanged tells a zone's new state: state, previous, lost, line, code, detail; reason ReasonTest for an alarm that the
+	// station's daily test has asked for.
 	KindZoneChanged Kind = 6
 	// KindPanelEvent is what an alarm panel reported: format, code, account, area, user, text, panel_seq, panel_time, …
 	KindPanelEvent Kind = 7
@@ -42,7 +43,8 @@ const (
 	// KindCentreStalled tells that a broker takes a lane's events and the centre's receipt does not come (new), or comes again
 	// (restore): centre, lane, from, upto, count, detail.
 	KindCentreStalled Kind = 17
-	// KindTestFailed tells that the daily test alarm did not come through: stage (line, uplink or screen), station, zone, detail.
+	// KindTestFailed tells that the daily test alarm did not come through: stage, zone, station, detail. The station itself tells
+	// the stages line and log, its centre uplink and screen, and line where the station is mute.
 	KindTestFailed Kind = 18
 	// KindStationSilent is a centre's word that a station has not been heard for longer than its heartbeat allows (new), or is
 	// heard again (restore): station, duration, count (of its open alarms), detail.

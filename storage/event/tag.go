@@ -52,7 +52,7 @@ const (
 	TagEncrypted     Tag = 45 // uint: 1 = the frame was encrypted
 	TagStation       Tag = 46 // text, repeated: a station id
 	TagCarrier       Tag = 47 // text: whose network carries a station's uplink
-	TagStage         Tag = 48 // text: how far the daily test alarm came: line, uplink or screen is where it stopped
+	TagStage         Tag = 48 // text: where the daily test alarm stopped: line, log, uplink or screen
 	TagZone          Tag = 49 // text: a zone id, where the event's own Zone is not meant
 	TagUnreceipted   Tag = 50 // uint: how many of count events some centre had given no receipt for
 )

@@ -59,6 +59,9 @@ const (
 	ClockSynced   ClockQuality = 2 // disciplined by NTP or the like
 )
 
+// ReasonTest is the reason of a test zone's alarm that the station has asked for. One that nobody asked for has none.
+const ReasonTest = "test"
+
 func laneName(l Lane) string {
 	switch l {
 	case LaneAlarm:

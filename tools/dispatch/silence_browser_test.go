@@ -43,7 +43,7 @@ func TestTwelveSilentVillagesAreOneCard(t *testing.T) {
 	s := browser(t)("zh-CN", 1920, 1080)
 	s.enter(c, "李娜", "correct horse")
 	test := villages[0].raise(event.Draft{Kind: event.KindZoneChanged, Qualifier: event.QualifierNew, Severity: event.SeverityAlarm, Zone: "test", Source: "line/test",
-		Body: event.NewBody(event.Text(event.TagState, "active"), event.Text(event.TagCode, "RP"))})
+		Body: event.NewBody(event.Text(event.TagState, "active"), event.Text(event.TagCode, "RP"), event.Text(event.TagReason, event.ReasonTest))})
 	threat := villages[3].raise(panelSays("PA", "营业厅柜台"))
 	for _, v := range villages {
 		v.tells("中国移动", gauges)

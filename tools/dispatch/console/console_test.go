@@ -433,7 +433,7 @@ func TestTheDailyTest(t *testing.T) {
 	li := d.login("李娜")
 	s := li.stream("0")
 	key := d.raise(event.Draft{Kind: event.KindZoneChanged, Zone: "test", Source: "line/test",
-		Body: event.NewBody(event.Text(event.TagState, "active"), event.Text(event.TagCode, "RP"))})[0]
+		Body: event.NewBody(event.Text(event.TagState, "active"), event.Text(event.TagCode, "RP"), event.Text(event.TagReason, event.ReasonTest))})[0]
 	if _, x := s.next("test"); x["seq"] != 1.0 || x["village"] != "草坪村" || x["painted"] != nil {
 		t.Errorf("%v", x)
 	}

@@ -27,7 +27,7 @@ func TestPriorities(t *testing.T) {
 	for want, es := range map[int][]event.Event{
 		priorityLife:     {active("PA"), active("FA"), silent(watch.ReasonThreat), panel("PA"), panel("HA"), panel("FA"), panel("MA"), panel("GA"), panel("QA"), panel("120"), panel("110"), panel("100"), panel("151")},
 		priorityProperty: {panel("BA"), panel("130"), panel("134"), panel("140"), panel("BV"), panel("UA"), panel(""), zone("active"), active("BA"), {Kind: event.KindCarrierSilent}},
-		priorityDevice: {active("TA"), panel("TA"), panel("137"), panel("145"), panel("154"), panel("161"), panel("301"), panel("FT"), panel("YC"), panel("1"),
+		priorityDevice: {active("TA"), active("RP"), panel("TA"), panel("137"), panel("145"), panel("154"), panel("161"), panel("301"), panel("FT"), panel("YC"), panel("1"),
 			zone("missing"), zone("short"), zone(""), {Kind: event.KindPanelLink}, {Kind: event.KindCameraState}, silent(""), silent(watch.ReasonFarewell), {Kind: event.KindTestFailed}, {Kind: event.KindCentreStalled}},
 	} {
 		for _, e := range es {

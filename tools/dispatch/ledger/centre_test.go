@@ -139,7 +139,7 @@ func TestNoStationSpeaksAsTheCentre(t *testing.T) {
 
 func tested() event.Draft {
 	return event.Draft{At: time.Unix(1e9, 0).UTC(), Kind: event.KindZoneChanged, Qualifier: event.QualifierNew, Severity: event.SeverityAlarm, Zone: "test", Source: "line/test",
-		Body: event.NewBody(event.Text(event.TagState, "active"), event.Text(event.TagCode, "RP"))}
+		Body: event.NewBody(event.Text(event.TagState, "active"), event.Text(event.TagCode, "RP"), event.Text(event.TagReason, event.ReasonTest))}
 }
 
 func TestATestIsNoCard(t *testing.T) {
@@ -192,15 +192,19 @@ func TestATestIsNoCard(t *testing.T) {
 	if changes, _, err := l.Follow(t.Context(), begin, 10); err != nil || len(changes) != 1 || changes[0].Test.Event.Seq != 2 {
 		t.Errorf("from the start the feed tells %d changes, %v", len(changes), err)
 	}
+	unasked := tested()
+	unasked.Body = event.NewBody(event.Text(event.TagState, "active"), event.Text(event.TagCode, "RP"))
+	store(t, l, frame(event.Epoch{1}, 2, at(3, unasked)))
+	if _, n, err := l.Open(t.Context(), 1); err != nil || n != 1 || last().Event.Seq != 2 {
+		t.Errorf("after one that nobody asked for: %d cards, %v, the last test is %+v", n, err, last())
+	}
 	for name, change := range map[string]func(*event.Draft){
 		"its line is cut": func(d *event.Draft) {
-			d.Body = event.NewBody(event.Text(event.TagState, "open"), event.Text(event.TagCode, "RP"))
+			d.Body = event.NewBody(event.Text(event.TagState, "open"), event.Text(event.TagCode, "RP"), event.Text(event.TagReason, event.ReasonTest))
 		},
-		"another code": func(d *event.Draft) {
-			d.Body = event.NewBody(event.Text(event.TagState, "active"), event.Text(event.TagCode, "PA"))
-		},
-		"a panel's report": func(d *event.Draft) { d.Kind = event.KindPanelEvent },
-		"its end":          func(d *event.Draft) { d.Qualifier = event.QualifierRestore },
+		"nobody asked for it": func(d *event.Draft) { d.Body = unasked.Body },
+		"a panel's report":    func(d *event.Draft) { d.Kind = event.KindPanelEvent },
+		"its end":             func(d *event.Draft) { d.Qualifier = event.QualifierRestore },
 	} {
 		d := tested()
 		change(&d)

@@ -10,14 +10,12 @@ import (
 	"watchpost/storage/event"
 )
 
-// testCode is the SIA code of an automatic test (DC-03, "RP").
-const testCode = "RP"
-
-// IsTest reports whether an event is a station's daily test alarm: an alarm in everything, but for a person to answer.
+// IsTest reports whether an event is the alarm that a station's daily test has asked for: an alarm in everything, but for a
+// person to answer. One of the same zone that nobody asked for is an alarm like any other.
 func IsTest(e event.Event) bool {
-	code, _ := e.Body.Text(event.TagCode)
+	reason, _ := e.Body.Text(event.TagReason)
 	state, _ := e.Body.Text(event.TagState)
-	return e.Kind == event.KindZoneChanged && e.Qualifier == event.QualifierNew && e.Severity == event.SeverityAlarm && code == testCode && state == "active"
+	return e.Kind == event.KindZoneChanged && e.Qualifier == event.QualifierNew && e.Severity == event.SeverityAlarm && reason == event.ReasonTest && state == "active"
 }
 
 // Test is a station's last daily test alarm, and how far it came.

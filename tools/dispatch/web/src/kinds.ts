@@ -6,7 +6,7 @@ import { say, sayIf, type Key } from "./words";
 
 const siaCodes: Record<string, Key> = {
   BA: "code_burglary", FA: "code_fire", PA: "code_panic", HA: "code_holdup", MA: "code_medical", QA: "code_emergency",
-  GA: "code_gas", KA: "code_fire", TA: "code_tamper", PH: "code_panic", BV: "code_burglary",
+  GA: "code_gas", KA: "code_fire", TA: "code_tamper", PH: "code_panic", BV: "code_burglary", RP: "code_test",
 };
 
 const contactIDCodes: [RegExp, Key][] = [
