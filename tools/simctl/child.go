@@ -131,6 +131,14 @@ func (c *child) say(format string, args ...any) error {
 	return nil
 }
 
+// signal sends a signal to a child and to what it has started.
+func (c *child) signal(sig syscall.Signal) error {
+	if err := syscall.Kill(-c.cmd.Process.Pid, sig); err != nil {
+		return fmt.Errorf("sending %s to %s: %w", sig, c.name, err)
+	}
+	return nil
+}
+
 // stop ends all children: first all but the one that was started first, on which the others lean, then that one.
 func (f *family) stop() error {
 	close(f.stopping)
@@ -145,7 +153,8 @@ func (f *family) stop() error {
 // end asks children to end, and kills those that do not.
 func end(children []*child) error {
 	for _, c := range children {
-		_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGTERM) // it may have ended already
+		_ = c.signal(syscall.SIGTERM) // it may have ended already
+		_ = c.signal(syscall.SIGCONT) // one that stands still hears nothing
 	}
 	timer := time.NewTimer(stopPatience)
 	defer timer.Stop()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -37,7 +38,14 @@ of its own, and raises an alarm. When all is up it prints
   password  the log-in
   ready
 
-Enter raises another alarm. Ctrl-C ends everything; nothing stays behind.`
+Each station also raises its daily test alarm, a quiet word below the queue. On standard input it obeys
+
+  (Enter)   another alarm
+  silent    one more station stands still: its silence becomes an alarm within a minute, sooner if an alarm came before;
+            where all three are silent, their carrier is to blame
+  back      the stations that stand still go on
+
+Ctrl-C ends everything; nothing stays behind.`
 }
 
 // demo is a running demonstration.
@@ -50,6 +58,7 @@ type demo struct {
 	villages []*village
 	panel    *child
 	raised   int
+	still    int // stations that stand still, the first of villages
 }
 
 // Run shows the demonstration until ctx ends.
@@ -146,7 +155,7 @@ func (s *demo) bringUp(ctx context.Context, console string) error {
 		return err
 	}
 	fmt.Fprintf(s.stdout, "\nThe demonstration is up: %d stations, 4 cameras, one alarm waiting.\n\nurl       %s\nuser      %s\npassword  %s\n\n"+
-		"Logs and data are in %s.\nEnter raises another alarm, Ctrl-C ends everything.\n\nready\n", len(s.villages), url, demoUser, password, s.dir)
+		"Logs and data are in %s.\nEnter raises another alarm, silent silences a station, back lets them go on, Ctrl-C ends everything.\n\nready\n", len(s.villages), url, demoUser, password, s.dir)
 	return nil
 }
 
@@ -255,7 +264,32 @@ func (s *demo) alarm(ctx context.Context) error {
 	return err
 }
 
-// carryOn raises alarms on request until ctx or a child ends.
+// obey does what one typed line says.
+func (s *demo) obey(ctx context.Context, line string) error {
+	switch line {
+	case "":
+		return s.alarm(ctx)
+	case "silent":
+		if s.still == len(s.villages) {
+			return errors.New("all stations stand still: back lets them go on")
+		}
+		v := s.villages[s.still]
+		s.still++
+		fmt.Fprintf(s.stdout, "%s stands still\n", v.name)
+		return v.agent.signal(syscall.SIGSTOP)
+	case "back":
+		var errs []error
+		for _, v := range s.villages[:s.still] {
+			fmt.Fprintf(s.stdout, "%s goes on\n", v.name)
+			errs = append(errs, v.agent.signal(syscall.SIGCONT))
+		}
+		s.still = 0
+		return errors.Join(errs...)
+	}
+	return errors.New("unknown: press Enter, or use silent or back")
+}
+
+// carryOn obeys until ctx or a child ends.
 func (s *demo) carryOn(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -267,7 +301,7 @@ func (s *demo) carryOn(ctx context.Context) error {
 		}
 	})
 	group.Go(func() error {
-		return typed(ctx, s.deps, func([]string) error { return s.alarm(ctx) })
+		return typed(ctx, s.deps, func(words []string) error { return s.obey(ctx, strings.Join(words, " ")) })
 	})
 	return group.Wait()
 }

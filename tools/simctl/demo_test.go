@@ -77,6 +77,15 @@ func TestDemo(t *testing.T) {
 	if !out.Scan() || out.Text() != "alarm 2: panic in 球川镇界口" {
 		t.Errorf("Enter makes it say %q", out.Text())
 	}
+	// One station stands still, goes on, and stands still again, so that it has to be woken at the end.
+	for _, step := range [][2]string{{"silent", "白石镇草坪村 stands still"}, {"back", "白石镇草坪村 goes on"}, {"silent", "白石镇草坪村 stands still"}} {
+		if _, err := io.WriteString(stdin, step[0]+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		if !out.Scan() || out.Text() != step[1] {
+			t.Errorf("%s makes it say %q", step[0], out.Text())
+		}
+	}
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,16 @@ const (
 	panelAccount   = "1409"
 	maxSocketPath  = 107 // bytes of a Unix socket's path on Linux
 	askEvery       = 50 * time.Millisecond
+
+	// A carrier is taken for dead when three of its stations fall silent together, which with this heartbeat shows after half a minute.
+	carrier   = "中国移动 4G"
+	heartbeat = "5s"
+)
+
+// The daily test's wire, from an output of the I/O box to one of its inputs.
+const (
+	testOutput = "test-out"
+	testLine   = "test-loop"
 )
 
 // village is one station of the demonstration and what is wired to it.
@@ -70,7 +80,8 @@ func (v *village) startDevices(ctx context.Context, f *family, p programs) (err 
 			return fmt.Errorf("the path %s has %d bytes, a socket's may have %d: choose a shorter --dir", path, n, maxSocketPath)
 		}
 	}
-	if v.board, err = f.start("board-"+v.id, p.simctl, "board", "--socket", v.socket(), "--lines", "door,panic"); err != nil {
+	if v.board, err = f.start("board-"+v.id, p.simctl, "board", "--socket", v.socket(), "--lines", "door,panic,"+testLine,
+		"--outputs", testOutput, "--loop", testOutput+"="+testLine); err != nil {
 		return err
 	}
 	var cameras []*child
@@ -99,21 +110,24 @@ func (v *village) startAgent(f *family, p programs, centre string) (err error) {
 		}
 	}
 	path := filepath.Join(v.dir, "station.yaml")
-	if err := os.WriteFile(path, []byte(v.yaml(centre)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(v.yaml(centre, time.Now())), 0o600); err != nil {
 		return fmt.Errorf("writing the configuration of %s: %w", v.id, err)
 	}
 	v.agent, err = f.start("watchpostd-"+v.id, p.watchpostd, "-config", path)
 	return err
 }
 
-// yaml is the station's configuration.
-func (v *village) yaml(centre string) string {
+// yaml is the station's configuration. A station that starts in the hour after its test's time of day tests as soon as its box
+// answers: that time is now.
+func (v *village) yaml(centre string, now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Written by simctl demo.\nstation:\n  id: %s\n  jurisdiction: %s\n  name: %s\n", v.id, v.jurisdiction, v.name)
 	b.WriteString("data: data\nlog:\n  reserve: 16MiB\nboards:\n  - id: main\n    backend: linesock\n    socket: board.sock\nzones:\n")
 	for _, zone := range [2][3]string{{"panic", "紧急按钮", "panic"}, {"door", "警务室大门", "intrusion"}} {
 		fmt.Fprintf(&b, "  - id: %s\n    name: %s\n    kind: %s\n    board: main\n    line: %s\n    rest: open\n    camera: gate\n", zone[0], zone[1], zone[2], zone[0])
 	}
+	fmt.Fprintf(&b, "  - id: %[1]s\n    name: 每日自检\n    kind: test\n    board: main\n    line: %[1]s\n    rest: open\n", testLine)
+	fmt.Fprintf(&b, "test:\n  at: \"%s\"\n  zone: %s\n  output: %s\n", now.Format("15:04"), testLine, testOutput)
 	if v.panel {
 		fmt.Fprintf(&b, "panels:\n  listen: %s\n  accounts:\n    - id: \"%s\"\n      name: 草坪小学\n      zones: {\"003\": 后门}\n      supervision: 90s\n      camera: %s\n",
 			v.panels, panelAccount, v.views[len(v.views)-1].id)
@@ -122,7 +136,7 @@ func (v *village) yaml(centre string) string {
 	for _, w := range v.views {
 		fmt.Fprintf(&b, "  - id: %s\n    name: %s\n    url: %s\n    user: %s\n    password: %s\n", w.id, w.name, w.url, cameraUser, cameraPassword)
 	}
-	b.WriteString(centre)
+	fmt.Fprintf(&b, "%s    carrier: %s\n    heartbeat: %s\n", centre, carrier, heartbeat)
 	fmt.Fprintf(&b, "access:\n  - action: viewing.open\n    jurisdictions: [%s]\n    roles: [dispatcher]\nviewings:\n  loopback: true\n", v.jurisdiction)
 	return b.String()
 }
