@@ -132,6 +132,7 @@ func (p person) ask(method, path string, in, out any) int {
 // alarm is what the console says of an alarm, as far as the tests look.
 type alarm struct {
 	ID, Station, Epoch, Kind, Zone, State, Owner, Camera string
+	Stage, About, Carrier                                string
 	Seq                                                  uint64
 	Words                                                struct{ Code, Text, State, Account string }
 }

@@ -21,6 +21,7 @@ func TestE2EDemo(t *testing.T) {
 	b.await("three stations of two counties", `document.querySelectorAll("[data-station]").length === 3`)
 	b.await("four cameras", `document.querySelectorAll("[data-station] button.cam").length === 4`)
 	b.await("an alarm", `document.querySelectorAll("li.card[data-state=open]").length > 0`)
+	b.await("each station's daily test", `document.querySelectorAll(".tests [data-test-id]").length === 3`)
 	b.choose(b.attribute("li.card", "data-alarm-id"))
 	first := b.look()
 	stats := b.framesGrow(10)

@@ -37,6 +37,8 @@ type plan struct {
 	centres                []*centre
 	cameras                []string                        // URLs; the first is camera "gate", then "cam2", …; user and password are "u" and "p"
 	lines                  []string                        // further lines of the board, each a zone of the same name
+	box                    []string                        // further flags of the board
+	zones                  string                          // YAML of further zones
 	accounts               string                          // YAML of further panel accounts
 	extra                  string                          // YAML of further top-level keys
 	pull                   string                          // of the cameras, default on-demand
@@ -59,7 +61,7 @@ func (p plan) build(t testing.TB) *village {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	v := &village{t: t, id: p.id, dir: dir, config: filepath.Join(dir, "station.yaml")}
-	v.board = start(t, "simctl", "board", "--socket", filepath.Join(dir, "board.sock"), "--lines", strings.Join(append([]string{"door", "panic"}, p.lines...), ","))
+	v.board = start(t, "simctl", append([]string{"board", "--socket", filepath.Join(dir, "board.sock"), "--lines", strings.Join(append([]string{"door", "panic"}, p.lines...), ",")}, p.box...)...)
 	v.board.line("ready")
 	v.writeConfig(p, "127.0.0.1:0")
 	return v
@@ -80,6 +82,7 @@ func (v *village) writeConfig(p plan, panels string) {
 	for _, line := range p.lines {
 		fmt.Fprintf(&b, "  - {id: %s, board: main, line: %s, rest: open%s}\n", line, line, camera)
 	}
+	b.WriteString(p.zones)
 	fmt.Fprintf(&b, "panels:\n  listen: %s\n  accounts:\n  - {id: \"1409\", name: 小学, zones: {\"001\": 小学教学楼}, supervision: 90s}\n%s", panels, p.accounts)
 	if len(p.cameras) > 0 {
 		b.WriteString("cameras:\n")
