@@ -31,7 +31,7 @@ type request struct {
 	centre cursorName
 	upto   uint64    // of a SetCursor
 	evict  *eviction // a lane's front is to go
-	drop   [][]byte  // whose keys are to go, by their beginnings
+	drop   []byte    // keys that begin so are to go
 
 	state atomic.Int32
 	done  chan struct{} // closed when got and err stand

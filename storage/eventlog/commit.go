@@ -461,7 +461,7 @@ func (l *Log) drop(r *request) {
 	}
 	if err == nil {
 		l.dirty = true
-		if err = l.db.DropPrefix(r.drop...); err == nil {
+		if err = l.db.DropPrefix(r.drop); err == nil {
 			err = l.synced()
 		}
 		if err != nil {

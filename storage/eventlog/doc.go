@@ -35,7 +35,7 @@
 // lanes side by side, one alarm and one trace made that the whole log; so events stand in buckets in the order of appending,
 // what changes all the time stands behind them, and merges touch the end. For the same reason what is evicted is not deleted key
 // by key, whose tombstones would be merged with the newest events: when a lane's part of a few buckets is gone, it is
-// dropped whole. A drop writes a memtable and the tables at its ends, and commits wait that long, once for some 16 MB evicted.
+// dropped whole. A drop writes a memtable and the tables at its ends, and commits wait that long, once for some 8 MB evicted.
 //
 // Eviction first stores a marker event (reason "space") and a note of how far the lane is gone, in one transaction; readers
 // begin behind it from then on, and the rest is tidying that a crash may interrupt anywhere. A marker that is evicted itself is

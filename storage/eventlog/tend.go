@@ -13,7 +13,7 @@ import (
 
 // How Badger's tables are merged.
 const (
-	mergeFrom = 5                     // tables in level 0 from which on it is merged
+	mergeFrom = 4                     // tables in level 0 from which on it is merged
 	crowded   = 12                    // tables in level 0 from which on whoever is not in a hurry is held up
 	heldUp    = 20 * time.Millisecond // each commit, at most
 )
@@ -21,7 +21,6 @@ const (
 // How the log makes room.
 const (
 	sweepFrom    = 2        // buckets, since the tables at their ends are written anew
-	dropAtOnce   = 2        // buckets
 	relief       = 16 << 20 // bytes evicted at once when the disk is short of room
 	relieveEvery = time.Second / 4
 )
@@ -74,6 +73,7 @@ func (l *Log) merge(from int32) {
 		return
 	}
 	if err == nil {
+		l.letGo()
 		err = l.db.Flatten(1)
 		l.letGo()
 	}
@@ -109,7 +109,7 @@ func (l *Log) evict(lane event.Lane, need uint64, receipted bool) bool {
 	return ok && err == nil
 }
 
-// sweep drops what is gone of a lane, if that is so many buckets, a few at a time: whoever appends waits meanwhile.
+// sweep drops what is gone of a lane, if that is so many buckets, one at a time: whoever appends waits meanwhile.
 func (l *Log) sweep(lane event.Lane, buckets uint64) {
 	for {
 		first, err := l.firstKey(lane, l.swept[lane])
@@ -117,14 +117,12 @@ func (l *Log) sweep(lane event.Lane, buckets uint64) {
 		if err != nil || first == 0 || at+buckets > end {
 			return
 		}
-		r := &request{done: make(chan struct{})}
-		for ; at < end && len(r.drop) < dropAtOnce; at++ {
-			r.drop = append(r.drop, bucketPrefix(lane, at))
-		}
+		r := &request{drop: bucketPrefix(lane, at), done: make(chan struct{})}
 		if l.submit(context.Background(), r) != nil {
 			return // there is another time
 		}
-		l.swept[lane] = at << bucketBits
+		l.swept[lane] = (at + 1) << bucketBits
+		l.letGo()
 		l.merge(mergeFrom)
 	}
 }
