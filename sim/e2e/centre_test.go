@@ -134,7 +134,9 @@ type alarm struct {
 	ID, Station, Epoch, Kind, Zone, State, Owner, Camera string
 	Stage, About, Carrier                                string
 	Seq                                                  uint64
-	Words                                                struct{ Code, Text, State, Account string }
+	Priority, Count, Missing                             int
+	Restored                                             time.Time
+	Words                                                struct{ Code, Text, State, Account, Reason string }
 }
 
 // openAlarms are the alarms that nobody has acknowledged.
