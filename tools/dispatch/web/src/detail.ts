@@ -92,7 +92,8 @@ export class Detail {
     const list = h("dl");
     for (const [key, value, small] of rows) {
       if (value === "") continue;
-      list.append(h("div", {}, h("dt", {}, say(key)), h("dd", {}, value, small ? h("small", {}, small) : null)));
+      const wide = typeof value === "string" && value.length > 48;
+      list.append(h("div", wide ? { class: "wide" } : {}, h("dt", {}, say(key)), h("dd", {}, value, small ? h("small", {}, small) : null)));
     }
     for (const w of said) {
       const before = w.key === "alarm" ? this.desk.alarms.get(w.value) : undefined;
