@@ -82,6 +82,11 @@ fleet: build-native ## FLEETSEEDS (400) histories of virtual time; FLEETSTATIONS
 cluster: build-native ## a centre on three NATS nodes, two of which are killed in turn
 	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures cluster -timeout 20m -run '^TestCluster' ./sim/e2e
 
+.PHONY: endurance
+endurance: build-native ## 200 power cuts of the log, 500 kills of the agent, and the other faults at full length
+	@WATCHPOST_LONG=1 .ci/gotest endurance-log -count=1 -timeout 60m -run 'Power|Lying|Kill' ./storage/eventlog
+	@WATCHPOST_LONG=1 WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest endurance -count=1 -timeout 120m -parallel 2 -run '^TestFault' ./sim/e2e
+
 .PHONY: lint
 lint: ## the repository's rules, the house in numbers, and go vet
 	@.ci/gotest lint -count=1 ./tools/lint; status=$$?; \
