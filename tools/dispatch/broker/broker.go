@@ -150,7 +150,8 @@ func options(o Options, door *doorman) (*server.Options, error) {
 			Host:                      host,
 			Port:                      port,
 			TLSConfig:                 o.TLS,
-			TLSTimeout:                10,
+			TLSTimeout:                20,
+			JSAPITimeout:              20 * time.Second, // a station that waits in a crowd is not to be sent back to its end
 			MaxAckPending:             2000,
 			ConsumerMemoryStorage:     true,
 			ConsumerInactiveThreshold: time.Hour,
