@@ -47,6 +47,9 @@ func newFleet(t testing.TB, c *centre, broker string, n int) *stations {
 		broker = c.broker
 	}
 	o := fleet.Options{Dir: t.TempDir()}
+	if n > 1000 {
+		o.Pace = 200 // two processors do not take more at once; the storm comes later
+	}
 	for i := range n {
 		o.Stations = append(o.Stations, topic.Address{Jurisdiction: fleetJurisdiction, Station: stationName(i)})
 	}

@@ -24,12 +24,14 @@ type Options struct {
 	// Dir has a folder for each station, named by its id, with what `dispatch enrol` writes there.
 	Dir      string
 	Stations []topic.Address
+	Pace     int          // stations that start in a second; 0 = all at once
 	Log      *slog.Logger // nil = silent
 }
 
 // Fleet is many stations in this process: each is what a village has, but for its devices, its disk and its local door.
 type Fleet struct {
 	members []*member
+	pace    int
 }
 
 // member is one station and the source that tells it facts.
@@ -59,7 +61,7 @@ func New(o Options) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fleet{}
+	f := &Fleet{pace: o.Pace}
 	for _, a := range o.Stations {
 		m, err := newMember(filepath.Join(o.Dir, a.Station), a, packer, o.Log)
 		if err != nil {
@@ -93,8 +95,16 @@ func newMember(dir string, a topic.Address, packer *topic.Packer, log *slog.Logg
 // Run runs all stations until ctx ends.
 func (f *Fleet) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, m := range f.members {
+	for i, m := range f.members {
 		g.Go(func() error {
+			if f.pace > 0 {
+				turn := time.NewTimer(time.Duration(i) * time.Second / time.Duration(f.pace))
+				defer turn.Stop()
+				select {
+				case <-turn.C:
+				case <-ctx.Done(): // it starts all the same, and stops in good order
+				}
+			}
 			if err := m.station.Run(ctx); err != nil {
 				return fmt.Errorf("station %s: %w", m.address.Station, err)
 			}
