@@ -21,7 +21,8 @@ const (
 
 // getEvents is the event stream: "alarm" and "test" with an id, in the ledger's order, from Last-Event-ID or ?after= on; "stations"
 // without one, each time they have changed and every 10 s. Nothing is queued per browser: each reads the ledger's feed at its
-// own pace, so a slow one loses nothing and costs no memory. A stream ends after an hour, to check the session anew.
+// own pace, so a slow one loses nothing and costs no memory. One that names a position of another ledger, as after a backup
+// was restored, gets "reset" instead: it has to read everything anew. A stream ends after an hour, to check the session anew.
 func (c *Console) getEvents(w http.ResponseWriter, r *http.Request, _ person) {
 	after, err := resumeFrom(r)
 	if err != nil {
@@ -33,10 +34,19 @@ func (c *Console) getEvents(w http.ResponseWriter, r *http.Request, _ person) {
 		return
 	}
 	defer c.dismissBrowser()
+	known, err := c.o.Ledger.Gave(r.Context(), after)
+	if err != nil {
+		c.fail(w, r, err)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxStreamAge)
 	defer cancel()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
+	if !known {
+		fmt.Fprint(w, "event: reset\ndata: {}\n\n") // a browser that is gone needs no answer
+		return
+	}
 	s := &stream{Console: c, w: w, ctl: http.NewResponseController(w), after: after}
 	if err := s.run(ctx); err != nil && ctx.Err() == nil {
 		c.o.Log.Warn("event stream ended", "remote", r.RemoteAddr, "err", err)

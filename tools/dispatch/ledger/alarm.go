@@ -54,7 +54,7 @@ type Alarm struct {
 }
 
 const alarmColumns = `SELECT alarm.event, station, epoch, seq, received, record, owner, claimed, closed_by, closed, restored,
-	(SELECT record FROM event AS now WHERE now.id = alarm.latest)
+	(SELECT epoch FROM event AS now WHERE now.id = alarm.latest), (SELECT record FROM event AS now WHERE now.id = alarm.latest)
 	FROM alarm JOIN event ON event.id = alarm.event `
 
 // Open lists the unacknowledged alarms, oldest first, at most limit of them, and how many there are in all.
@@ -114,10 +114,10 @@ func (l *Ledger) alarms(ctx context.Context, query string, args ...any) ([]Alarm
 func scanAlarm(rows *sql.Rows) (Alarm, error) {
 	var a Alarm
 	var station string
-	var epochBytes, record, latest []byte
+	var epochBytes, record, latestEpoch, latest []byte
 	var seq uint64
 	var received, claimed, closed, restored int64
-	err := rows.Scan(&a.Row, &station, &epochBytes, &seq, &received, &record, &a.Owner, &claimed, &a.ClosedBy, &closed, &restored, &latest)
+	err := rows.Scan(&a.Row, &station, &epochBytes, &seq, &received, &record, &a.Owner, &claimed, &a.ClosedBy, &closed, &restored, &latestEpoch, &latest)
 	if err != nil {
 		return a, err
 	}
@@ -127,6 +127,7 @@ func scanAlarm(rows *sql.Rows) (Alarm, error) {
 		return a, err
 	}
 	if latest != nil {
+		copy(epoch[:], latestEpoch)
 		if a.Latest, err = event.DecodeRecord(station, epoch, latest); err != nil {
 			return a, err
 		}

@@ -15,24 +15,25 @@ import (
 const Centre = "centre"
 
 // Tell stores facts of the centre itself in one transaction: they are events of a source like any other, in an epoch that
-// began with the ledger. A new alarm gets its card; one with QualifierStatus says how the alarm of its Source now stands; one
+// began when the ledger was opened, so that one restored from a backup gives no name a second time. A new alarm gets its card; one with QualifierStatus says how the alarm of its Source now stands; one
 // with QualifierRestore ends it.
 func (l *Ledger) Tell(ctx context.Context, now time.Time, drafts ...event.Draft) (keys []Key, err error) {
 	err = l.write(ctx, "telling the centre's own facts", func(tx *sql.Tx) (bool, error) {
 		keys = keys[:0]
-		epoch, seq, err := lastOwn(ctx, tx)
+		var seq uint64
+		err := tx.QueryRowContext(ctx, "SELECT coalesce(max(head), 0) FROM chain WHERE station = ? AND epoch = ?", Centre, l.epoch[:]).Scan(&seq)
 		if err != nil {
 			return false, err
 		}
 		e := l.entry(tx)
 		for _, d := range drafts {
 			seq++
-			ev := d.Event(Centre, epoch, seq)
+			ev := d.Event(Centre, l.epoch, seq)
 			if err := e.events(ctx, []event.Event{ev}, now); err != nil {
 				return false, err
 			}
-			e.advance(chain{Centre, epoch, ev.Lane}, seq, now)
-			keys = append(keys, Key{Centre, epoch, seq})
+			e.advance(chain{Centre, l.epoch, ev.Lane}, seq, now)
+			keys = append(keys, Key{Centre, l.epoch, seq})
 		}
 		return e.news, e.finish(ctx)
 	})
@@ -40,19 +41,6 @@ func (l *Ledger) Tell(ctx context.Context, now time.Time, drafts ...event.Draft)
 		return nil, err
 	}
 	return keys, nil
-}
-
-// lastOwn is the centre's epoch and the last seq that it has given out.
-func lastOwn(ctx context.Context, tx *sql.Tx) (epoch event.Epoch, seq uint64, err error) {
-	var text string
-	if err := tx.QueryRowContext(ctx, "SELECT value FROM setting WHERE key = 'epoch'").Scan(&text); err != nil {
-		return epoch, 0, err
-	}
-	if epoch, err = event.ParseEpoch(text); err != nil {
-		return epoch, 0, err
-	}
-	err = tx.QueryRowContext(ctx, "SELECT coalesce(max(head), 0) FROM chain WHERE station = ? AND epoch = ?", Centre, epoch[:]).Scan(&seq)
-	return epoch, seq, err
 }
 
 // Standing lists the centre's own alarms whose cause has not ended, acknowledged or not, oldest first.

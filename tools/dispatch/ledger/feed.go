@@ -2,11 +2,13 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"math/rand/v2"
 )
 
-// Change says that an alarm, or a station's last test, is new or has changed. Feed counts up from 1 and never repeats, across restarts too: whoever has
-// seen Feed n and asks for what follows it misses nothing and sees nothing twice.
+// Change says that an alarm, or a station's last test, is new or has changed. Feed counts up, with leaps, and never repeats,
+// across restarts too: whoever has seen Feed n and asks for what follows it misses nothing and sees nothing twice.
 type Change struct {
 	Feed  int64
 	Alarm Alarm // as it stands now
@@ -20,6 +22,31 @@ func (l *Ledger) Cursor(ctx context.Context) (int64, error) {
 		return 0, fmt.Errorf("reading the feed: %w", err)
 	}
 	return n, nil
+}
+
+// leap moves the feed on by a random step each time the ledger is opened. So one that was restored from a backup does not give
+// out the positions that were given before, and Gave can tell.
+func leap(ctx context.Context, w *sql.DB) error {
+	step := 1 + int64(rand.Uint32()) // a browser counts exactly up to 2^53: after millions of steps
+	res, err := w.ExecContext(ctx, "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'feed'", step)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	_, err = w.ExecContext(ctx, "INSERT INTO sqlite_sequence (name, seq) VALUES ('feed', ?)", step)
+	return err
+}
+
+// Gave reports whether a feed position is one that this ledger has told; 0, the beginning, always is. What follows one that is
+// not means nothing: it was told before a backup was restored, or by another ledger.
+func (l *Ledger) Gave(ctx context.Context, position int64) (bool, error) {
+	var n int
+	if err := l.r.QueryRowContext(ctx, "SELECT count(*) FROM feed WHERE id = ?", position).Scan(&n); err != nil {
+		return false, fmt.Errorf("reading the feed: %w", err)
+	}
+	return n > 0 || position == 0, nil
 }
 
 // Follow reads at most limit changes after a feed position. Of several changes of one alarm only the last is told, since each

@@ -8,6 +8,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -19,6 +20,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"watchpost/storage/event"
 )
 
 // FileName is the name of the ledger in a centre's directory.
@@ -37,7 +40,8 @@ var (
 type Ledger struct {
 	w     *sql.DB // one connection
 	r     *sql.DB
-	store storing // what Store does over and over, prepared on w
+	store storing     // what Store does over and over, prepared on w
+	epoch event.Epoch // of what the centre itself tells while this Ledger is open
 
 	mu    sync.Mutex // guards the fields below
 	stirs map[chan struct{}]struct{}
@@ -83,6 +87,10 @@ func Open(ctx context.Context, dir string) (*Ledger, error) {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), w.Close())
 	}
 	l := &Ledger{w: w, stirs: make(map[chan struct{}]struct{})}
+	rand.Read(l.epoch[:]) // never fails, by crypto/rand's contract
+	if err := leap(ctx, w); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), w.Close())
+	}
 	if l.store, err = prepare(ctx, w); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), w.Close())
 	}

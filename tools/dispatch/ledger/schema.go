@@ -2,11 +2,8 @@ package ledger
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"fmt"
-
-	"watchpost/storage/event"
 )
 
 // schemaVersion is what PRAGMA user_version says of the tables below.
@@ -22,11 +19,11 @@ CREATE TABLE station (
 	enrolled      INTEGER NOT NULL,
 	last_word     INTEGER NOT NULL DEFAULT 0,
 	online        INTEGER NOT NULL DEFAULT 0,
-	state         BLOB,
 	farewell      INTEGER NOT NULL DEFAULT 0,  -- when it said goodbye in good order; 0 = it has not, or a will spoke for it
 	carrier       TEXT NOT NULL DEFAULT '',    -- these two by its last state
 	heartbeat     INTEGER NOT NULL DEFAULT 0,
-	threat        INTEGER NOT NULL DEFAULT 0   -- the last event of it that threatens people or property
+	threat        INTEGER NOT NULL DEFAULT 0,  -- the last event of it that threatens people or property
+	state         BLOB                         -- at the end: it is long, and what stands behind it is slow to read
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE chain (
@@ -133,10 +130,14 @@ CREATE TABLE test (
 
 // migration2 makes a ledger of schema 1 one of schema 2.
 const migration2 = `
+ALTER TABLE station RENAME COLUMN state TO was;
 ALTER TABLE station ADD COLUMN farewell  INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE station ADD COLUMN carrier   TEXT NOT NULL DEFAULT '';
 ALTER TABLE station ADD COLUMN heartbeat INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE station ADD COLUMN threat    INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE station ADD COLUMN state     BLOB;
+UPDATE station SET state = was;
+ALTER TABLE station DROP COLUMN was;
 ALTER TABLE alarm   ADD COLUMN latest    INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE test (
 	station    TEXT PRIMARY KEY REFERENCES station(id),
@@ -161,14 +162,9 @@ func build(ctx context.Context, tx *sql.Tx, name string) error {
 	return settle(ctx, tx)
 }
 
-// settle gives the centre its row and its epoch, and marks the ledger as one of the present schema.
+// settle gives the centre its row, and marks the ledger as one of the present schema.
 func settle(ctx context.Context, tx *sql.Tx) error {
 	if _, err := tx.ExecContext(ctx, "INSERT INTO station (id, jurisdiction, name, enrolled) VALUES (?, '', '', 0)", Centre); err != nil {
-		return err
-	}
-	var epoch event.Epoch
-	rand.Read(epoch[:]) // never fails, by crypto/rand's contract
-	if _, err := tx.ExecContext(ctx, "INSERT INTO setting VALUES ('epoch', ?)", epoch.String()); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))

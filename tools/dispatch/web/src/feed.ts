@@ -8,6 +8,8 @@ export interface Listener {
   test(t: Test): void;
   roster(r: Roster): void;
   link(up: boolean): void;
+  /** What was told before does not hold any more: everything is to be read anew. */
+  reset(): void;
   loggedOut(): void;
 }
 
@@ -47,6 +49,7 @@ export class Feed {
       this.after = Number(e.lastEventId);
       this.listener.test(JSON.parse(e.data));
     });
+    source.addEventListener("reset", () => this.listener.reset());
     source.addEventListener("stations", (e) => this.listener.roster(JSON.parse(e.data)));
   }
 

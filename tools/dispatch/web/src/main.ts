@@ -68,6 +68,7 @@ class Page {
       test: (t) => this.test(t),
       roster: (r) => this.rosterWord(r),
       link: (up) => this.link(up),
+      reset: () => this.end(), // and begin anew: who still has a session needs no password
       loggedOut: () => this.end(),
     });
   }
