@@ -44,37 +44,33 @@ type clerk struct {
 }
 
 // work runs until ctx ends or the ledger fails.
-func (c *clerk) work(ctx context.Context, inbox <-chan message) error {
+func (c *clerk) work(ctx context.Context, in inbox) error {
 	tick := time.NewTicker(receiptWithin / 4)
 	defer tick.Stop()
 	for {
+		var first message
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		case m := <-inbox:
-			if err := c.handle(ctx, gather(m, inbox)); err != nil {
+		case first = <-in.urgent:
+		case first = <-in.states:
+		case first = <-in.rest:
+		}
+		if first.topic != "" {
+			ms := in.gather(first)
+			c.late(oldest(ms))
+			if err := c.handle(ctx, ms); err != nil {
 				return err
 			}
+		}
+		if in.empty() {
+			c.late(time.Time{})
 		}
 		if err := c.answer(ctx, time.Now()); err != nil {
 			return err
 		}
 	}
-}
-
-// gather takes what else is waiting, so that one commit serves all of it.
-func gather(first message, inbox <-chan message) []message {
-	ms := []message{first}
-	for len(ms) < batchLimit {
-		select {
-		case m := <-inbox:
-			ms = append(ms, m)
-		default:
-			return ms
-		}
-	}
-	return ms
 }
 
 // handle stores the batch's frames in one commit, then heeds its states and replies.

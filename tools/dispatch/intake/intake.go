@@ -27,7 +27,9 @@ import (
 // Figures of the intake.
 const (
 	defaultQueue   = 4096
-	batchLimit     = 256              // messages per commit
+	statesPerQueue = 4                // states that may wait, for each message of another kind that may: those of all stations
+	batchLimit     = 128              // messages of each queue per commit
+	sendWindow     = 256              // commands under way to the broker, at most
 	receiptEvery   = 256              // events of a lane without a receipt, at most
 	receiptWithin  = time.Second      // and for how long, at most; the alarm lane is answered at once
 	receiptLife    = 30 * time.Second // on the wire; a later one says more
@@ -48,7 +50,7 @@ type Options struct {
 	Key    ed25519.PrivateKey // signs commands
 	Ledger *ledger.Ledger
 	Log    *slog.Logger
-	Queue  int // messages that may wait for a commit; 0 = 4096
+	Queue  int // messages of a kind that may wait for a commit; 0 = 4096
 }
 
 // Intake hears all stations.
@@ -60,6 +62,7 @@ type Intake struct {
 	mu       sync.Mutex // guards the fields below
 	out      chan<- wish
 	since    time.Time // of the present link; zero = none
+	behind   time.Time // as Status tells it
 	fault    string
 	refusals map[refusal]*Refused
 	waiting  map[string]chan topic.Reply
@@ -102,6 +105,7 @@ func (i *Intake) Run(ctx context.Context) error {
 type Status struct {
 	Connected bool
 	Since     time.Time // of the connection
+	Behind    time.Time // when the oldest message came in that is not stored yet; zero = none is waiting
 	Fault     string    // why there is none
 	Refused   []Refused
 }
@@ -122,7 +126,7 @@ type refusal struct{ station, reason string }
 func (i *Intake) Status() Status {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	s := Status{Connected: i.out != nil, Since: i.since, Fault: i.fault}
+	s := Status{Connected: i.out != nil, Since: i.since, Behind: i.behind, Fault: i.fault}
 	for _, r := range i.refusals {
 		s.Refused = append(s.Refused, *r)
 	}
@@ -169,7 +173,14 @@ func (i *Intake) down(err error) {
 	if i.out != nil || fault != i.fault {
 		i.o.Log.Warn("no broker", "broker", i.o.Broker, "err", err)
 	}
-	i.out, i.since, i.fault = nil, time.Time{}, fault
+	i.out, i.since, i.behind, i.fault = nil, time.Time{}, time.Time{}, fault
+}
+
+// late notes since when a message has been waiting; zero = none is.
+func (i *Intake) late(since time.Time) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.behind = since
 }
 
 // link is one connection from beginning to end.
@@ -179,7 +190,7 @@ func (i *Intake) link(ctx context.Context) error {
 		return err
 	}
 	defer l.hangUp()
-	out := make(chan wish, batchLimit)
+	out := make(chan wish, sendWindow)
 	i.up(out)
 	clerk := &clerk{Intake: i, out: out, due: make(map[lane]*due), asked: make(map[lane]asked)}
 	g, ctx := errgroup.WithContext(ctx)

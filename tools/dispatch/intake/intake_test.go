@@ -362,7 +362,7 @@ func TestABrokerThatIsAwayIsTold(t *testing.T) {
 
 // A clerk who is too slow must not stop the MQTT client: the link is given up and begun anew.
 func TestAFullInboxHangsUp(t *testing.T) {
-	l := &link{inbox: make(chan message, 2), lost: make(chan struct{})}
+	l := &link{inbox: newInbox(2), lost: make(chan struct{})}
 	for range 5 {
 		l.take(nil, packet{})
 	}
@@ -374,8 +374,8 @@ func TestAFullInboxHangsUp(t *testing.T) {
 	if err := l.reason(); err == nil || !strings.Contains(err.Error(), "the stations will send them again") {
 		t.Errorf("reason: %v", err)
 	}
-	if len(l.inbox) != 2 {
-		t.Errorf("%d messages are waiting", len(l.inbox))
+	if len(l.inbox.rest) != 2 {
+		t.Errorf("%d messages are waiting", len(l.inbox.rest))
 	}
 }
 

@@ -34,7 +34,7 @@ type wish struct {
 // link is one connection to the broker. It ends for good at the first fault.
 type link struct {
 	client paho.Client
-	inbox  chan message
+	inbox  inbox
 	lost   chan struct{} // closed at the first fault
 
 	mu    sync.Mutex // guards the fields below
@@ -43,7 +43,7 @@ type link struct {
 
 // dial connects. Nothing is subscribed yet.
 func dial(ctx context.Context, o Options) (*link, error) {
-	l := &link{inbox: make(chan message, o.Queue), lost: make(chan struct{})}
+	l := &link{inbox: newInbox(o.Queue), lost: make(chan struct{})}
 	opts := paho.NewClientOptions().
 		AddBroker(o.Broker).
 		SetClientID(authority.CentreName).
@@ -86,10 +86,8 @@ func (l *link) take(_ paho.Client, m paho.Message) {
 		return
 	default:
 	}
-	select {
-	case l.inbox <- message{m.Topic(), m.Payload(), m.Retained(), time.Now()}:
-	default:
-		l.lose(fmt.Errorf("more than %d messages are waiting to be stored: hanging up, the stations will send them again", cap(l.inbox)))
+	if err := l.inbox.put(message{m.Topic(), m.Payload(), m.Retained(), time.Now()}); err != nil {
+		l.lose(err)
 	}
 }
 
@@ -131,7 +129,7 @@ func (l *link) post(ctx context.Context, out <-chan wish, o Options) error {
 			continue
 		}
 		sent = append(sent, l.client.Publish(w.address.Cmd(), 1, false, payload))
-		if len(sent) > batchLimit {
+		if len(sent) > sendWindow {
 			if err := await(ctx, sent[0], publishLimit); err != nil {
 				return fmt.Errorf("sending a command to %s: %w", w.address.Station, err)
 			}

@@ -18,7 +18,7 @@ func BenchmarkStep(b *testing.B) {
 	for _, n := range []int{1000, 5000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			book, now := crowd(b, n)
-			w, err := New(b.Context(), book, &ear{now}, slog.New(slog.DiscardHandler))
+			w, err := New(b.Context(), book, &ear{since: now}, slog.New(slog.DiscardHandler))
 			if err != nil {
 				b.Fatal(err)
 			}

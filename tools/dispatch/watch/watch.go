@@ -30,6 +30,9 @@ import (
 // stepEvery is how often the watch looks.
 const stepEvery = time.Second
 
+// behindLimit is how long what came in may wait to be stored. Beyond it the centre does not know who has spoken, and is deaf.
+const behindLimit = 5 * time.Second
+
 // faultTold is how often a ledger that cannot be asked or told is logged.
 const faultTold = time.Minute
 
@@ -104,7 +107,7 @@ func (w *Watch) step(ctx context.Context, now time.Time) error {
 		return err
 	}
 	in := Input{Stations: make([]Station, len(list))}
-	if s := w.ear.Status(); s.Connected {
+	if s := w.ear.Status(); s.Connected && (s.Behind.IsZero() || now.Sub(s.Behind) < behindLimit) {
 		in.Listening = s.Since
 	}
 	byID := make(map[string]ledger.Watched, len(list))

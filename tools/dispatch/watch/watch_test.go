@@ -21,12 +21,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // ear hears the broker, or does not.
-type ear struct{ since time.Time }
+type ear struct{ since, behind time.Time }
 
 var _ Ear = (*ear)(nil)
 
 func (e *ear) Status() intake.Status {
-	return intake.Status{Connected: !e.since.IsZero(), Since: e.since}
+	return intake.Status{Connected: !e.since.IsZero(), Since: e.since, Behind: e.behind}
 }
 
 // centre is a real ledger with stations that speak when the test says so.
@@ -59,7 +59,7 @@ func open(t *testing.T, stations ...string) *centre {
 			t.Fatal(err)
 		}
 	}
-	c := &centre{t: t, book: book, ear: &ear{clock()}, now: clock(), seq: make(map[string]uint64)}
+	c := &centre{t: t, book: book, ear: &ear{since: clock()}, now: clock(), seq: make(map[string]uint64)}
 	c.restart()
 	return c
 }
@@ -275,4 +275,22 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	})
 	cancel()
 	running.Wait()
+}
+
+// A disk that stands still for minutes makes the centre deaf: what the stations said waits to be stored.
+func TestACentreThatIsBehindCallsNobodySilent(t *testing.T) {
+	c := open(t, "a", "b", "c")
+	c.speak("a", "b", "c")
+	c.pass(10 * time.Second)
+	c.ear.behind = c.now
+	c.pass(10 * time.Minute)
+	c.ear.behind = time.Time{} // the watch may look before it sees what was stored
+	c.pass(limit - time.Second)
+	if cards := c.cards(); len(cards) != 0 {
+		t.Errorf("%d cards", len(cards))
+	}
+	c.pass(correlation + 2*time.Second)
+	if cards := c.cards(); len(cards) == 0 {
+		t.Error("nobody is called silent afterwards")
+	}
 }
