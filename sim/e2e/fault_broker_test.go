@@ -209,3 +209,44 @@ func TestFaultQueueFull(t *testing.T) {
 	judge(t, []*village{v}, site{"changshan", c, nil})
 	stopsWell(t, v.agent)
 }
+
+// TestFaultStreamFull: the built-in broker may keep next to nothing, and stands still for moments together with the intake. What
+// the station has sent meanwhile comes in as one burst, of which the broker acknowledges all and drops the oldest. The centre
+// sees a gap on a link that never broke, and asks; all of it arrives in the end, in order.
+func TestFaultStreamFull(t *testing.T) {
+	t.Parallel()
+	const frames, bursts, streamBytes = 3000, 10, 12 << 10
+	c := newCentre(t)
+	c.stop()
+	c.args = append(c.args, "--stream-bytes", fmt.Sprint(streamBytes))
+	c.serve()
+	v := caoping(c).build(t)
+	v.start()
+	v.online()
+	v.storedAt(0, patience)
+	panel := v.panel(1, frames, 16, "--rate", "1500")
+	asked := func() int { return strings.Count(v.agent.stderr(), "did not reach the centre and is sent again") }
+	still := time.NewTicker(300 * time.Millisecond)
+	defer still.Stop()
+	for i := 0; i < bursts && asked() == 0; i++ {
+		v.acked(frames/(2*bursts)*i + 1)
+		if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		<-still.C
+		<-still.C
+		if err := c.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		<-still.C
+	}
+	v.reported(panel)
+	v.storedAt(0, 6*patience) // where the answer is dropped as well, the station waits for its receipt before it tries again
+	lost, deaf := linkFaults(c.stored(v.id)), strings.Count(c.stderr(), "no broker")
+	t.Logf("the centre asked for what is missing %d times; the station's link broke %d times, the centre's %d times", asked(), lost, deaf)
+	if asked() == 0 || lost > 0 || deaf > 0 {
+		t.Error("the broker did not acknowledge and drop: this test proves nothing")
+	}
+	judge(t, []*village{v}, site{"changshan", c, nil})
+	stopsWell(t, v.agent)
+}
