@@ -143,10 +143,15 @@ func (v villages) addUplink(out *alarmView, a ledger.Alarm) {
 	default:
 		return
 	}
-	out.Carrier, _ = e.Body.Text(event.TagCarrier)
-	out.Stage, _ = e.Body.Text(event.TagStage)
-	out.Count, _ = e.Body.Uint(event.TagCount)
-	silence, _ := e.Body.Uint(event.TagDuration)
+	body := e.Body
+	if a.Latest.Kind != 0 && e.Kind != event.KindCarrierSilent { // it has come back
+		body = a.Latest.Body
+		out.Words = wordsOf(body)
+	}
+	out.Carrier, _ = body.Text(event.TagCarrier)
+	out.Stage, _ = body.Text(event.TagStage)
+	out.Count, _ = body.Uint(event.TagCount)
+	silence, _ := body.Uint(event.TagDuration)
 	out.Silence = time.Duration(silence).Seconds()
 	if e.Kind != event.KindCarrierSilent {
 		return

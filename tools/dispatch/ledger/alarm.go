@@ -49,7 +49,7 @@ type Alarm struct {
 	ClosedBy string // who acknowledged it
 	Closed   time.Time
 	Restored time.Time   // when its source said that the cause has ended
-	Latest   event.Event // of an alarm of the centre's own: how it stands now; Kind 0 = as at first
+	Latest   event.Event // of an alarm of the centre's own: how it stands now, or stood when it came back; Kind 0 = as at first
 	Actions  []Action
 }
 

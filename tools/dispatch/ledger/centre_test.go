@@ -262,6 +262,13 @@ func TestWhatTheWatchSees(t *testing.T) {
 			t.Errorf("after a %s: %+v", c.what, w)
 		}
 	}
+	// The will of a station whose clock was set back since it connected is no farewell.
+	if err := l.Heard(t.Context(), Word{State: word, Heard: time.Unix(2e9, 0)}, Word{State: topic.State{V: 1, Station: word.Station, At: time.Unix(1e9+4e7, 0)}}); err != nil {
+		t.Fatal(err)
+	}
+	if w := watched(t, l); w.Farewell {
+		t.Error("a will from the station's future is taken for a farewell")
+	}
 	// The centre's clock was set back: the present is believed, what is retained is not.
 	for _, c := range []struct {
 		retained bool

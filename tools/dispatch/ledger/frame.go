@@ -145,6 +145,10 @@ func follow(ctx context.Context, tx *sql.Tx, e event.Event, row int64, received 
 		return continueAlarm(ctx, tx, e, row)
 	case e.Severity != event.SeverityAlarm:
 		return false, nil
+	case e.Station == Centre:
+		if known, err := returnAlarm(ctx, tx, e, row); err != nil || known {
+			return known, err
+		}
 	case IsTest(e):
 		return true, testStored(ctx, tx, e, row, received)
 	case e.Kind == event.KindTestFailed && e.Station != Centre:
@@ -174,6 +178,48 @@ func restoreAlarms(ctx context.Context, tx *sql.Tx, e event.Event, at time.Time)
 func continueAlarm(ctx context.Context, tx *sql.Tx, e event.Event, row int64) (bool, error) {
 	return changeAlarms(ctx, tx, "SELECT event FROM alarm WHERE place = ? AND restored = 0", []any{place(e)},
 		"UPDATE alarm SET latest = ? WHERE event = ?", row)
+}
+
+// returnAlarm takes up the card of an alarm of the centre that had ended, and that nobody has acknowledged, when the same comes
+// back: a station that comes and goes fills no queue. What has become more urgent meanwhile gets a card of its own.
+func returnAlarm(ctx context.Context, tx *sql.Tx, e event.Event, row int64) (bool, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT event.id, record FROM alarm JOIN event ON event.id = alarm.event WHERE place = ? AND closed = 0", place(e))
+	if err != nil {
+		return false, err
+	}
+	card := int64(0)
+	for rows.Next() {
+		var id int64
+		var record []byte
+		if err := rows.Scan(&id, &record); err != nil {
+			return false, errors.Join(err, rows.Close())
+		}
+		first, err := event.DecodeRecord(Centre, e.Epoch, record)
+		if err != nil {
+			return false, errors.Join(err, rows.Close())
+		}
+		if sameWhy(first, e) {
+			card = id
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || card == 0 {
+		return false, err
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE alarm SET restored = 0, latest = ? WHERE event = ?", row, card); err != nil {
+		return false, err
+	}
+	return true, tell(ctx, tx, card)
+}
+
+// sameWhy reports whether two facts of one place have the same reason and the same stage.
+func sameWhy(a, b event.Event) bool {
+	for _, tag := range []event.Tag{event.TagReason, event.TagStage} {
+		x, _ := a.Body.Text(tag)
+		if y, _ := b.Body.Text(tag); x != y {
+			return false
+		}
+	}
+	return true
 }
 
 // changeAlarms sets value in the alarms that a query finds, and tells the feed of each.

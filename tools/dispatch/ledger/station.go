@@ -196,11 +196,11 @@ func hear(ctx context.Context, tx *sql.Tx, w Word) error {
 		return fmt.Errorf("encoding the state: %w", err)
 	}
 	if !s.Online {
-		return hearGoodbye(ctx, tx, s, b)
+		return hearGoodbye(ctx, tx, w, b)
 	}
 	// The present moves the last word even backwards: the centre's clock may have been set. What is retained does not.
 	_, err = tx.ExecContext(ctx, `UPDATE station SET online = 1, farewell = 0, state = ?, carrier = ?, heartbeat = ?,
-		last_word = CASE WHEN ? THEN max(last_word, ?5) ELSE ?5 END WHERE id = ?`, b, cut(s.Carrier, maxCarrier), s.Heartbeat, w.Retained, nanos(w.Heard), s.Station)
+		last_word = CASE WHEN ? THEN max(last_word, ?5) ELSE ?5 END WHERE id = ?`, b, cut(s.Carrier, maxCarrier), min(max(s.Heartbeat, 0), maxHeartbeat), w.Retained, nanos(w.Heard), s.Station)
 	if err != nil {
 		return err
 	}
@@ -213,6 +213,13 @@ func hear(ctx context.Context, tx *sql.Tx, w Word) error {
 	}
 	return testClaimed(ctx, tx, s.Station, fromSeconds(at), w.Heard)
 }
+
+// maxHeartbeat is how many seconds a station may promise to be silent, as many as the firmware allows. Who claims more is
+// watched all the same.
+const maxHeartbeat = 600
+
+// soon is how long after its last state a station's farewell may be: heartbeats are shorter.
+const soon = 15 * time.Minute
 
 // maxCarrier is how many bytes of a carrier's name are kept.
 const maxCarrier = 64
@@ -227,8 +234,10 @@ func cut(s string, n int) string {
 }
 
 // hearGoodbye keeps what is known: a will, and a farewell, know nothing of zones and cameras. A will was written before the
-// station's last word, a farewell after it.
-func hearGoodbye(ctx context.Context, tx *sql.Tx, s topic.State, b []byte) error {
+// station's last word, a farewell soon after it: one that seems to come long after is a will from before the station's clock
+// was set back. Of a retained one nothing is known of the words between.
+func hearGoodbye(ctx context.Context, tx *sql.Tx, w Word, b []byte) error {
+	s := w.State
 	var known []byte
 	err := tx.QueryRowContext(ctx, "SELECT state FROM station WHERE id = ?", s.Station).Scan(&known)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -244,7 +253,7 @@ func hearGoodbye(ctx context.Context, tx *sql.Tx, s topic.State, b []byte) error
 		}
 	}
 	farewell := time.Time{}
-	if last.Online && s.At.After(last.At) {
+	if after := s.At.Sub(last.At); last.Online && after > 0 && (w.Retained || after <= soon) {
 		farewell = s.At
 	}
 	_, err = tx.ExecContext(ctx, "UPDATE station SET online = 0, farewell = max(farewell, ?), state = coalesce(state, ?) WHERE id = ?",

@@ -203,7 +203,7 @@ func (r *round) silences() {
 func (r *round) silence(s Station) {
 	r.silent[s.ID] = mark{r.now, s.Heard}
 	r.tell(Effect{Kind: event.KindStationSilent, Qualifier: event.QualifierNew, Station: s.ID,
-		Silence: r.now.Sub(s.Heard), Threat: s.threatened(), Farewell: s.Farewell})
+		Silence: max(0, r.now.Sub(s.Heard)), Threat: s.threatened(), Farewell: s.Farewell})
 }
 
 // untold reports whether a station that was ever heard has no card of its own.

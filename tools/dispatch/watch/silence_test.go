@@ -362,3 +362,18 @@ func TestWhatIsToldIsTrue(t *testing.T) {
 		}
 	})
 }
+
+// The centre's clock was set back by a day: the last word lies in the future, and the silence is no negative time.
+func TestASilenceIsNeverNegative(t *testing.T) {
+	in := Input{Listening: clock(), Stations: []Station{{ID: "a", Heard: clock().Add(24 * time.Hour)}}}
+	var s State
+	var told []Effect
+	for d := time.Duration(0); d < 5*time.Minute; d += time.Second {
+		var es []Effect
+		s, es = s.Step(in, clock().Add(d))
+		told = append(told, es...)
+	}
+	if len(told) != 1 || told[0].Silence < 0 {
+		t.Errorf("%+v", told)
+	}
+}

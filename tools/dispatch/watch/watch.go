@@ -7,8 +7,9 @@
 //   - Silence that follows an alarm is told after half the time, and comes first in the queue.
 //   - Stations of one carrier that fall silent together (three or more, and at least half of them) make one card that counts who
 //     is still missing. To see that they do, a single card is held back for up to 15 s.
-//   - A centre that does not hear its broker is deaf itself, and says that instead. After that, and after its own start,
-//     everybody has the full time to speak.
+//   - What comes back while its card still waits to be acknowledged takes up that card: a line that comes and goes is one card.
+//   - A centre that does not hear its broker is deaf itself, and says that instead; so is one that does not get round to storing
+//     what it hears. After that, and after its own start, everybody has the full time to speak.
 //   - A daily test alarm that has not come for 26 h is told with the link at which it stopped: line, uplink or screen.
 //
 // State.Step is the decision, pure; Watch is its driver: it asks the ledger how things stand, every second, and stores what has

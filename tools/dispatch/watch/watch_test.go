@@ -294,3 +294,43 @@ func TestACentreThatIsBehindCallsNobodySilent(t *testing.T) {
 		t.Error("nobody is called silent afterwards")
 	}
 }
+
+// A line that comes and goes all day is one card that waits, not hundreds.
+func TestAFlappingStationHasOneCard(t *testing.T) {
+	c := open(t, "a")
+	c.speak("a")
+	for range 5 {
+		c.pass(2 * time.Minute)
+		if cards := c.cards(); len(cards) != 1 || !cards[0].Restored.IsZero() {
+			t.Fatalf("silent: %d cards", len(cards))
+		}
+		c.restart() // knows from the ledger when it was told last
+		c.pass(time.Second)
+		if cards := c.cards(); !cards[0].Restored.IsZero() {
+			t.Fatal("a restart of the centre ends the silence")
+		}
+		c.speak("a")
+		c.pass(time.Second)
+		if cards := c.cards(); len(cards) != 1 || cards[0].Restored.IsZero() {
+			t.Fatalf("heard again: %d cards", len(cards))
+		}
+	}
+	// What is more urgent is told anew, and so is what somebody has settled.
+	c.alarm("a")
+	c.pass(2 * time.Minute)
+	cards := c.cards()
+	if len(cards) != 2 {
+		t.Fatalf("a silence after an alarm: %d cards", len(cards))
+	}
+	for _, a := range cards {
+		k := ledger.Key{Station: ledger.Centre, Epoch: a.Event.Epoch, Seq: a.Event.Seq}
+		if _, err := c.book.Act(t.Context(), k, ledger.VerbAcknowledge, "li", c.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.speak("a")
+	c.pass(2 * time.Minute)
+	if cards := c.cards(); len(cards) != 1 {
+		t.Errorf("after the acknowledgement: %d cards", len(cards))
+	}
+}

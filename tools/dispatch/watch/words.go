@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"watchpost/storage/event"
 	"watchpost/tools/dispatch/ledger"
@@ -83,7 +84,7 @@ func (w *Watch) detail(ctx context.Context, e Effect, s ledger.Watched) (string,
 	}
 	words := []string{"heard " + s.Heard.UTC().Format(time.RFC3339)}
 	add := func(key, value string) {
-		if value != "" {
+		if value = strings.TrimSpace(strings.Map(plain, value)); value != "" {
 			words = append(words, key+" "+value)
 		}
 	}
@@ -107,6 +108,14 @@ func (w *Watch) detail(ctx context.Context, e Effect, s ledger.Watched) (string,
 	return strings.Join(words, "; "), nil
 }
 
+// plain is r in a detail, where a station's own words must not look like another of ours.
+func plain(r rune) rune {
+	if r == ';' || unicode.IsControl(r) {
+		return ' '
+	}
+	return r
+}
+
 func testDetail(t ledger.TestTimes) string {
 	var words []string
 	for _, w := range []struct {
@@ -124,22 +133,21 @@ func testDetail(t ledger.TestTimes) string {
 func resume(standing []ledger.Alarm) State {
 	s := State{}.ready()
 	for _, a := range standing {
-		e := a.Event
+		e, told := a.Event, a.Received
+		if a.Latest.Kind != 0 {
+			e, told = a.Latest, a.Latest.At
+		}
 		station, _ := e.Body.Text(event.TagStation)
 		switch e.Kind {
 		case event.KindStationSilent:
-			s.silent[station] = mark{told: a.Received}
+			s.silent[station] = mark{told: told}
 		case event.KindTestFailed:
 			stage, _ := e.Body.Text(event.TagStage)
 			s.tests[station] = Stage(stage)
 		case event.KindCarrierSilent:
 			carrier, _ := e.Body.Text(event.TagCarrier)
-			now, told := e.Body, a.Received
-			if a.Latest.Kind != 0 {
-				now, told = a.Latest.Body, a.Latest.At
-			}
 			s.carriers[carrier] = make(map[string]mark)
-			for _, id := range Stations(now) {
+			for _, id := range Stations(e.Body) {
 				s.carriers[carrier][id] = mark{told: told}
 			}
 		}
