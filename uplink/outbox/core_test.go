@@ -334,7 +334,7 @@ func TestAStalledLaneIsSentAgain(t *testing.T) {
 	c.pace.begin(now(400), 0)
 	quick(c)
 	smaller := b.drain(c)
-	expect(t, smaller[:1], "main:1<2-33h") // it may have been the size
+	expect(t, smaller[:1], "main:1<2-36h") // it may have been the size
 	if reports = c.TakeReports(); len(reports) != 1 || reports[0].Kind != ReportResumed {
 		t.Fatalf("reports %+v", reports)
 	}

@@ -181,6 +181,7 @@ func (b *Outbox) send(ctx context.Context, p Publisher) error {
 				b.change((*Core).Woken)
 			default:
 			}
+			b.tick()
 			var err error
 			if busy, err = b.step(ctx, p); err != nil {
 				return err
@@ -195,8 +196,18 @@ func (b *Outbox) send(ctx context.Context, p Publisher) error {
 			b.change((*Core).Woken)
 		case <-b.poke:
 		case <-timer.C:
-			b.change(func(c *Core) { c.Tick(b.o.Now()) })
 		}
+	}
+}
+
+// tick tells the core the time if it waits for that: before each step, since a sender that is busy may never sleep.
+func (b *Outbox) tick() {
+	now := b.o.Now()
+	b.mu.Lock()
+	deadline := b.core.Deadline()
+	b.mu.Unlock()
+	if !deadline.IsZero() && !now.Before(deadline) {
+		b.change(func(c *Core) { c.Tick(now) })
 	}
 }
 

@@ -427,3 +427,60 @@ func TestNewRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// brisk is a broker that acknowledges at once, and a centre that does not store one lane. Each message takes 10 ms of its clock.
+type brisk struct {
+	box   *Outbox
+	deaf  event.Lane
+	clock time.Time
+	done  func(lane event.Lane) // told each frame
+}
+
+var _ Publisher = (*brisk)(nil)
+
+func (p *brisk) Publish(_ context.Context, _ string, payload []byte, acked func()) error {
+	f, err := topic.DecodeFrame(stationID, payload)
+	if err != nil {
+		return err
+	}
+	p.clock = p.clock.Add(10 * time.Millisecond)
+	acked()
+	p.done(f.Lane)
+	if f.Lane == p.deaf {
+		return nil
+	}
+	return p.box.Receipt(receipt(f.Lane, f.Last()))
+}
+
+// A sender that never sleeps, because one lane goes out as fast as it can be read, still sends another one again whose receipts
+// do not come.
+func TestABusySenderKeepsTime(t *testing.T) {
+	log := newShelf()
+	log.add(event.LaneAlarm, 1)
+	log.add(event.LaneMain, 30_000)
+	p := &brisk{deaf: event.LaneAlarm, clock: now(0)}
+	box, err := New(Options{
+		Log: log, Centre: "changshan", Address: topic.Address{Jurisdiction: "changshan", Station: stationID},
+		Settings: Settings{FrameEvents: 4}, Now: func() time.Time { return p.clock },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.box = box
+	ctx, cancel := context.WithCancel(t.Context())
+	alarms, frames := 0, 0
+	p.done = func(lane event.Lane) {
+		if lane == event.LaneAlarm {
+			alarms++
+		}
+		if frames++; frames == 7000 { // 70 s
+			cancel()
+		}
+	}
+	if err := box.Run(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+	if alarms < 3 {
+		t.Fatalf("the alarm was sent %d times in 70 s", alarms)
+	}
+}

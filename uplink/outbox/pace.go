@@ -6,14 +6,15 @@ import "time"
 
 // Bounds of the backlog's share of a line.
 const (
-	leastWindow  = 512                  // bytes of backlog under way, at least: one event is always allowed
+	leastWindow  = 512                  // bytes of backlog under way, at least; one frame of it always may be
 	nearWindow   = 32 << 10             // the same where the broker is near: that much takes no time that anybody notices
 	near         = 5 * time.Millisecond // there and back
 	firstWindow  = 2 << 10              // on a new link
 	mostWindow   = 1 << 20              //
 	perMessage   = 100                  // bytes that a message costs besides its payload: topic, PUBLISH, PUBACK, TCP and IP headers
 	tolerance    = 2 * time.Millisecond // of delay, which a machine's own scheduling causes
-	measureEvery = 30 * time.Second     // how long the least delay seen is believed
+	measureEvery = 30 * time.Second     // how long what was measured is believed
+	measureBy    = 4                    // delays that are judged together: one says little of a line whose delay varies
 )
 
 // pace bounds how much backlog is under way to the broker, so that an alarm finds the line all but free. A broker acknowledges
@@ -23,13 +24,15 @@ const (
 type pace struct {
 	window   int  // bytes that may be under way
 	under    int  // bytes under way, of all lanes
+	behind   int  // frames of the backlog among them
 	climbing bool // the window doubles until a delay shows
 
-	idle   time.Duration // the least delay seen: that of the line itself; 0 = not known
-	idleAt time.Time
-	hold   uint64        // the line is measured again when this frame and all before it are acknowledged; 0 = it is not
-	since  uint64        // frames up to this one were sent too early to measure it
-	was    time.Duration // what was measured before
+	idle    time.Duration // the mean delay of the line itself, with its jitter; 0 = not known
+	idleAt  time.Time
+	hold    uint64        // the line is measured again when this frame and all before it are acknowledged; 0 = it is not
+	since   uint64        // frames up to this one were sent too early to measure it
+	samples time.Duration // the sum of the delays that measure it
+	taken   int           // and their number
 
 	mark, end uint64        // frames after mark tell about the present window; end closes the round, 0 = not known yet
 	delays    time.Duration // the sum of the round's delays
@@ -63,7 +66,7 @@ func (p *pace) room(now time.Time, limit int) int {
 		return 1 // one event, whose own length hardly counts
 	}
 	chunk := min(p.packed(limit), p.window/4)
-	if p.under > 0 && p.under+chunk > p.window {
+	if p.under+chunk > p.window && p.behind > 0 {
 		p.full = true
 		return 0
 	}
@@ -75,7 +78,7 @@ func (p *pace) bucket(now time.Time) {
 	if p.rate <= 0 || !now.After(p.filled) {
 		return
 	}
-	most := int64(p.rate) / 8
+	most := max(1, int64(p.rate)/8)
 	if gone := now.Sub(p.filled); gone < time.Minute {
 		n := int64(gone) * int64(p.rate) / int64(time.Second)
 		p.tokens += n
@@ -103,6 +106,9 @@ func (p *pace) sent(f flown, payload int) flown {
 	p.under += more
 	if f.charge {
 		p.tokens -= int64(more)
+		if f.bytes == more {
+			p.behind++
+		}
 	}
 	return f
 }
@@ -110,6 +116,9 @@ func (p *pace) sent(f flown, payload int) flown {
 // acked learns from how long the broker took for a frame; last is the newest one's id.
 func (p *pace) acked(now time.Time, id, last uint64, f flown) {
 	p.under -= f.bytes
+	if f.charge {
+		p.behind--
+	}
 	delay := max(now.Sub(f.at), 1)
 	p.measure(now, id, last, delay)
 	if id <= p.mark || p.idle == 0 {
@@ -119,32 +128,41 @@ func (p *pace) acked(now time.Time, id, last uint64, f flown) {
 		p.end, p.delays, p.count = last, 0, 0
 	}
 	p.delays += delay
-	if p.count++; id >= p.end {
+	if p.count++; id >= p.end && p.count >= measureBy {
 		p.adjust(last)
 	}
 }
 
-// measure keeps the least delay. From time to time it is forgotten, and the line is let run empty to find it anew: its way
-// may have become longer.
+// measure takes the mean of a few delays, of one frame of the backlog at a time, for the line's own. From time to time it is
+// forgotten, and the line is let run empty to find it anew: its way may have become longer.
 func (p *pace) measure(now time.Time, id, last uint64, delay time.Duration) {
-	if id > p.since && (p.idle == 0 || delay <= p.idle) {
-		p.climbing = p.climbing || p.idle == 0 && delay > 2*p.was
-		p.idle, p.idleAt = delay, now
+	if p.idle == 0 && id > p.since {
+		p.samples += delay
+		p.taken++
+		steady := p.taken == 2 && (p.samples-2*delay).Abs() <= p.samples/32 // both are the same, all but
+		if steady || p.taken == measureBy {
+			p.idle, p.idleAt, p.samples, p.taken = p.samples/time.Duration(p.taken), now, 0, 0
+			p.window, p.climbing = min(p.window, max(firstWindow/2, p.window/2)), true // all of it at once would be a burst
+			p.mark, p.end = last, 0
+		}
 	}
 	if p.hold == 0 && p.idle > 0 && now.Sub(p.idleAt) >= measureEvery {
 		p.hold = last
 	}
 	if p.hold > 0 && id >= p.hold {
-		p.was, p.hold, p.idle, p.since = p.idle, 0, 0, last
+		p.hold, p.idle, p.since = 0, 0, last
 	}
 }
 
-// adjust ends a round. What is sent now should take hardly longer than on the idle line: a quarter of the way there and back
-// is half of the way there. While that is far off, the window doubles.
+// adjust ends a round. What is sent now should take hardly longer than on the idle line, on the mean: not a fifth of the way
+// there and back. While that is far off, the window doubles.
 func (p *pace) adjust(last uint64) {
-	slack := p.idle/4 + tolerance
+	slack := p.idle/5 + tolerance
 	delay := p.delays / time.Duration(p.count)
-	p.climbing = p.climbing && delay <= p.idle+slack/2
+	if delay < p.idle/2 { // something else was on the line when it was measured
+		p.idle = delay
+	}
+	p.climbing = p.climbing && delay <= p.idle+slack/4
 	least := leastWindow
 	if p.idle <= near {
 		least = nearWindow

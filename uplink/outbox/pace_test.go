@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -16,8 +17,9 @@ type wire struct {
 	clock     time.Time
 	bandwidth int // bytes a second, up
 	latency   time.Duration
-	free      time.Time // when the line has sent all that it was given
-	way       []carried // in order
+	jitter    func() time.Duration // of an acknowledgement; nil = none
+	free      time.Time            // when the line has sent all that it was given
+	way       []carried            // in order
 
 	alarms  map[uint64]time.Time // when each alarm was appended
 	delays  []time.Duration      // of alarms, until the broker has them
@@ -59,7 +61,14 @@ func (w *wire) push() {
 		}
 		w.free = start.Add(time.Duration(int64(size+perMessage) * int64(time.Second) / int64(w.bandwidth)))
 		arrives := w.free.Add(w.latency)
-		w.way = append(w.way, carried{s, size, arrives, arrives.Add(w.latency)})
+		acked := arrives.Add(w.latency)
+		if w.jitter != nil {
+			acked = acked.Add(w.jitter())
+		}
+		if n := len(w.way); n > 0 && acked.Before(w.way[n-1].acked) {
+			acked = w.way[n-1].acked // in order
+		}
+		w.way = append(w.way, carried{s, size, arrives, acked})
 	}
 }
 
@@ -156,6 +165,56 @@ func TestAnAlarmFindsTheLineAllButFree(t *testing.T) {
 	}
 }
 
+// On a line whose delay varies by itself, as it does in the air, the backlog gets on all the same; and so it does beside
+// events that never stop coming.
+func TestALineWhoseDelayVariesIsUsed(t *testing.T) {
+	for _, line := range []struct {
+		name             string
+		bandwidth        int
+		latency, variety time.Duration
+		live             int     // events a second
+		busy             float64 // of the bandwidth, by the backlog, at least
+	}{
+		{"a mobile uplink", 60 << 10, 20 * time.Millisecond, 60 * time.Millisecond, 0, 0.2},
+		{"a mobile uplink, busy", 60 << 10, 20 * time.Millisecond, 60 * time.Millisecond, 10, 0.1},
+		{"a satellite", 60 << 10, 225 * time.Millisecond, 300 * time.Millisecond, 0, 0.2},
+		{"a satellite, busy", 60 << 10, 225 * time.Millisecond, 300 * time.Millisecond, 10, 0.1},
+	} {
+		t.Run(line.name, func(t *testing.T) {
+			w, dice := newWire(Settings{Window: MaxWindow}, line.bandwidth, line.latency), rand.New(rand.NewPCG(1, 2))
+			w.jitter = func() time.Duration { return time.Duration(dice.Int64N(int64(line.variety))) }
+			for range 100_000 {
+				w.book.add(event.LaneRead, strings.Repeat("x", 60))
+			}
+			for range 600 {
+				if line.live > 0 {
+					w.book.add(event.LaneMain, "live")
+				}
+				w.core.Woken()
+				w.run(w.clock.Add(100*time.Millisecond), 0)
+			}
+			busy := float64(w.carried)/60/float64(line.bandwidth) - float64(line.live*160)/float64(line.bandwidth)
+			t.Logf("the backlog uses %.0f%% of the line", 100*busy)
+			if busy < line.busy {
+				t.Errorf("the backlog uses %.1f%% of the line", 100*busy)
+			}
+		})
+	}
+}
+
+// A rate of a few bytes a second is kept as well.
+func TestARateThatIsHardlyOneGetsOn(t *testing.T) {
+	w := newWire(Settings{BacklogRate: 5}, 1<<20, time.Millisecond)
+	for range 100 {
+		w.book.add(event.LaneMain, "x")
+	}
+	w.core.Woken()
+	w.run(w.clock.Add(10*time.Minute), 0)
+	if w.events < 10 {
+		t.Fatalf("%d events in ten minutes", w.events)
+	}
+}
+
 // The line is measured again and again: a way that has become longer is no reason to send less for ever.
 func TestALongerWayIsMeasuredAfresh(t *testing.T) {
 	w := newWire(Settings{}, 100<<10, 10*time.Millisecond)
@@ -212,8 +271,11 @@ func TestLiveEventsGoBeforeTheBacklog(t *testing.T) {
 	b.add(event.LaneAlarm, "live")
 	b.add(event.LaneTrace, "live")
 	c.Woken()
-	expect(t, b.drain(c), "alarm:0<503-503 read:0<502-502 trace:0<501-501 trace:501<504-504")
-	c.Acked(now(1), first[0].ID)
+	live := b.drain(c)
+	expect(t, live, "alarm:0<503-503 read:0<502-502 trace:0<501-501 trace:501<504-504")
+	for _, s := range append(first, live...) {
+		c.Acked(now(1), s.ID)
+	}
 	if b.drain(c) == nil {
 		t.Fatal("the backlog waits for nothing")
 	}

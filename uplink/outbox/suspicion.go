@@ -5,6 +5,8 @@ package outbox
 import (
 	"fmt"
 	"time"
+
+	"watchpost/storage/event"
 )
 
 // How long a frame is borne with under which links end.
@@ -13,6 +15,7 @@ const (
 	asideFirst = time.Minute
 	asideMost  = time.Hour
 	boundFor   = time.Hour // for how long frames stay smaller
+	leastBound = 1 << 10   // bytes of records that every broker takes, at least
 )
 
 // suspicion is what a lane's frames are suspected of: a broker may hang up on a payload beyond its limit, and does so again
@@ -41,8 +44,9 @@ func (b *frameBound) of(now time.Time, bytes int) int {
 	return bytes
 }
 
-// suspect looks at what a lane had under way when the link was lost. Its oldest frame is halved, down to single events; an
-// event under which links still end is kept, but its lane waits, so that the others go on.
+// suspect looks at what a lane had under way when the link was lost. Its oldest frame is halved, down to leastBound or a single
+// event; what links still end under is kept, but its lane waits, so that the others go on. Alarms wait asideFirst and no longer:
+// a broker that was ill for hours may be well again.
 func (c *Core) suspect(now time.Time, l *lane) {
 	var oldest *span
 	for i := range l.spans {
@@ -59,7 +63,7 @@ func (c *Core) suspect(now time.Time, l *lane) {
 	if s.losses++; s.losses < patience {
 		return
 	}
-	if oldest.count > 1 {
+	if oldest.count > 1 && oldest.size > leastBound {
 		s.losses = patience
 		c.shrink(now, *oldest)
 		return
@@ -69,21 +73,24 @@ func (c *Core) suspect(now time.Time, l *lane) {
 	}
 	s.losses = 2*patience - 1 // the next loss is enough
 	s.aside = min(asideMost, max(asideFirst, 2*s.aside))
+	if l.name == event.LaneAlarm {
+		s.aside = asideFirst
+	}
 	s.until = now.Add(s.aside)
 	c.reports = append(c.reports, Report{Kind: ReportRefusedByBroker, Lane: l.name, From: oldest.first, Upto: oldest.last, Count: 2 * patience,
-		Text: fmt.Sprintf("lane %s: whenever event %d, of %d bytes, is sent, the link ends: the lane waits for %s and the others go on: raise the broker's message size limit to 256 KiB",
+		Text: fmt.Sprintf("lane %s: whenever what begins with event %d, %d bytes, is sent, the link ends: the lane waits for %s and the others go on: check the broker's permissions for this lane, and raise its message size limit to 256 KiB",
 			l.name, oldest.first, oldest.size, s.aside)})
 }
 
 // shrink makes frames half as large as one that did not arrive.
 func (c *Core) shrink(now time.Time, s span) {
-	c.bound = frameBound{bytes: max(1, min(s.size, c.bound.of(now, s.size))/2), since: now}
+	c.bound = frameBound{bytes: max(leastBound, min(s.size, c.bound.of(now, s.size))/2), since: now}
 }
 
 // doubtSize makes frames smaller if the lane's oldest, of several events, was acknowledged and did not arrive: Mosquitto takes a
 // PUBLISH beyond its limit, acknowledges it and drops it.
 func (c *Core) doubtSize(now time.Time, l *lane) bool {
-	if !l.waiting() || l.spans[0].count == 1 {
+	if !l.waiting() || l.spans[0].count == 1 || l.spans[0].size <= leastBound {
 		return false
 	}
 	c.shrink(now, l.spans[0])

@@ -191,8 +191,11 @@ func TestABadLineIsNotSuspected(t *testing.T) {
 
 // A broker that acknowledges a frame beyond its limit and drops it gets smaller ones soon: no lane goes round in a loop.
 func TestFramesThatABrokerDropsForTheirSizeAreMadeSmaller(t *testing.T) {
-	for _, limit := range []int{300, 1000} {
-		b, c, centre := tens(400), started(Settings{}), far{}
+	for _, limit := range []int{1100, 4000} {
+		b, c, centre := newBook(), started(Settings{}), far{}
+		for range 400 {
+			b.add(event.LaneMain, strings.Repeat("m", 100))
+		}
 		dropped := 0
 		for at := 1; c.Stored()[event.LaneMain] < 400; at++ {
 			if at > 300 {
@@ -216,5 +219,49 @@ func TestFramesThatABrokerDropsForTheirSizeAreMadeSmaller(t *testing.T) {
 			t.Errorf("limit %d: %d frames dropped", limit, dropped)
 		}
 		t.Logf("limit %d: %d frames dropped", limit, dropped)
+	}
+}
+
+// A broker that took alarms ill for hours has them again within a minute of being well: no wait of theirs grows.
+func TestAlarmsAreNotSetAsideForLong(t *testing.T) {
+	b := newBook()
+	b.add(event.LaneAlarm, "a")
+	s := &strict{limit: 0, core: NewCore(Settings{}, epoch(), nil), book: b, clock: now(0)}
+	for range 6 * 60 {
+		s.clock = s.clock.Add(time.Minute)
+		s.link(t)
+	}
+	if s.losses < 300 {
+		t.Fatalf("an alarm was tried %d times in six hours", s.losses)
+	}
+	s.limit = 1 << 10
+	s.clock = s.clock.Add(asideFirst)
+	s.until(t, 1)
+	if s.core.Stored()[event.LaneAlarm] != 1 {
+		t.Fatalf("stored %v", s.core.Stored())
+	}
+}
+
+// A centre that is away, or a line that breaks, with a few small events under way says nothing of what the broker takes: the
+// backlog that follows goes out in whole frames.
+func TestSmallFramesAreNotSuspectedForTheirSize(t *testing.T) {
+	for _, lines := range []bool{false, true} {
+		b, c := tens(4), started(Settings{})
+		for at := range 10 {
+			for _, s := range b.drainAt(c, now(60*at)) {
+				if !lines {
+					c.Acked(now(60*at), s.ID)
+				}
+			}
+			if lines {
+				c.LinkDown(now(60*at + 1))
+				c.LinkUp(now(60*at + 2))
+				quick(c)
+			}
+			c.Tick(now(60*at + 40))
+		}
+		if n := c.bound.bytes; n != 0 && n < leastBound {
+			t.Errorf("links that break %v: frames of at most %d bytes", lines, n)
+		}
 	}
 }
