@@ -14,6 +14,7 @@ const (
 	memTableSize = 2 << 20
 	walSize      = 2 * memTableSize // Badger maps a memtable's log at twice its size
 	walSuffix    = ".mem"
+	oneLevel     = 1 << 40 // bytes up to which level 0 is merged into the last level, whose end is all that it meets there
 	noStall      = 1 << 20 // tables of level 0: the writer is held up instead (crowded)
 )
 
@@ -34,6 +35,7 @@ func tiny(dir string, key []byte, log *slog.Logger) badger.Options {
 		WithNumLevelZeroTables(1).
 		WithNumLevelZeroTablesStall(noStall).
 		WithBaseTableSize(1 << 20).
+		WithBaseLevelSize(oneLevel).
 		WithBlockCacheSize(1 << 20).
 		WithIndexCacheSize(indexCache).
 		WithValueLogFileSize(4 << 20).

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 
 	"watchpost/storage/event"
 )
@@ -98,10 +99,11 @@ func (s stored) before() tail {
 
 // appendValue is the value of an event that follows before in its lane.
 func appendValue(dst []byte, before tail, e event.Event) (value []byte, after tail, err error) {
-	record, err := event.AppendRecord(nil, e)
+	record, err := event.AppendRecord(make([]byte, 0, 1<<10), e) // stays on the stack
 	if err != nil {
 		return dst, before, err
 	}
+	dst = slices.Grow(dst, 3*binary.MaxVarintLen64+len(record)+crc32.Size)
 	after = tail{seq: e.Seq, count: before.count + 1, bytes: before.bytes + uint64(len(record))}
 	dst = binary.AppendUvarint(dst, before.seq)
 	dst = binary.AppendUvarint(dst, after.count)

@@ -11,8 +11,8 @@ import (
 )
 
 // How much room the log wants on its disk, in bytes. A commit itself needs none, since its files are allocated ahead (wal);
-// the room is for what follows it, all of it written through sparse maps: up to three memtables flushed (7 MB), and one
-// step of a merge (25 MB out of level 0, ≤ 40 MB below it).
+// the room is for what follows it, all of it written through sparse maps: up to three memtables flushed (7 MB), and level 0
+// merged with the end of the last level (25 MB, more when merging has lagged behind).
 const (
 	roomToAppend = 64 << 20
 	roomToKeep   = 96 << 20 // below it, what all centres have is evicted
