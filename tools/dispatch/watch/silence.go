@@ -68,8 +68,12 @@ type State struct {
 type mark struct{ told, heard time.Time }
 
 // ended reports whether a station has spoken since. A last word that has moved back is a word too: the centre's clock was set.
-func (m mark) ended(heard time.Time) bool {
-	return heard.After(m.told.Add(-crossing)) || heard.Before(m.heard)
+// Where the word before is not known, one that lies in the future says nothing.
+func (m mark) ended(heard, now time.Time) bool {
+	if m.heard.IsZero() {
+		return heard.After(m.told.Add(-crossing)) && heard.Sub(now) <= sleptFor
+	}
+	return !heard.Equal(m.heard)
 }
 
 // Limit is how long a station may say nothing before it counts as silent.
@@ -158,16 +162,20 @@ func (r *round) returns() {
 		heard[s.ID] = s.Heard
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.silent)) {
-		if r.silent[id].ended(heard[id]) {
+		if m := r.silent[id]; m.ended(heard[id], r.now) {
 			delete(r.silent, id)
 			r.tell(Effect{Kind: event.KindStationSilent, Qualifier: event.QualifierRestore, Station: id})
+		} else {
+			r.silent[id] = mark{m.told, heard[id]}
 		}
 	}
 	for carrier, missing := range r.carriers {
 		for id, m := range missing {
-			if m.ended(heard[id]) {
+			if m.ended(heard[id], r.now) {
 				delete(missing, id)
 				r.changed[carrier] = true
+			} else {
+				missing[id] = mark{m.told, heard[id]}
 			}
 		}
 	}

@@ -363,17 +363,28 @@ func TestWhatIsToldIsTrue(t *testing.T) {
 	})
 }
 
-// The centre's clock was set back by a day: the last word lies in the future, and the silence is no negative time.
-func TestASilenceIsNeverNegative(t *testing.T) {
+// The centre's clock was set back by a day: the last word lies in the future. That is no negative time, and no new word each
+// second; after a restart neither.
+func TestALastWordInTheFuture(t *testing.T) {
 	in := Input{Listening: clock(), Stations: []Station{{ID: "a", Heard: clock().Add(24 * time.Hour)}}}
-	var s State
-	var told []Effect
-	for d := time.Duration(0); d < 5*time.Minute; d += time.Second {
-		var es []Effect
-		s, es = s.Step(in, clock().Add(d))
-		told = append(told, es...)
+	run := func(s State, d time.Duration) (n int) {
+		for end := clock().Add(d + 5*time.Minute); clock().Add(d).Before(end); d += time.Second {
+			var es []Effect
+			s, es = s.Step(in, clock().Add(d))
+			for _, e := range es {
+				if n++; e.Silence < 0 || e.Qualifier != event.QualifierNew {
+					t.Fatalf("after %s: %+v", d, e)
+				}
+			}
+		}
+		return n
 	}
-	if len(told) != 1 || told[0].Silence < 0 {
-		t.Errorf("%+v", told)
+	if n := run(State{}, 0); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	told := State{}.ready()
+	told.silent["a"] = mark{told: clock()}
+	if n := run(told, time.Hour); n != 0 {
+		t.Errorf("after a restart told %d times more", n)
 	}
 }
