@@ -43,7 +43,7 @@ func (c *Config) fill() {
 	for i := range c.Centres {
 		c.Centres[i].Window = cmp.Or(c.Centres[i].Window, 64)
 		c.Centres[i].Heartbeat = cmp.Or(c.Centres[i].Heartbeat, 30*time.Second)
-		if len(c.Centres[i].Lanes) == 0 {
+		if c.Centres[i].Lanes == nil {
 			c.Centres[i].Lanes = []string{"alarm", "main", "read", "trace"}
 		}
 	}
@@ -248,6 +248,9 @@ func (c *Config) validateCentres(s *sheet) []string {
 		s.required(key+".key", v.Key, "the PEM file of the station's private key, from dispatch enrol")
 		if len(v.CommandKey) == 0 {
 			s.add(key+".command_key", "missing: the base64 key that dispatch enrol prints")
+		}
+		if len(v.Lanes) == 0 {
+			s.add(key+".lanes", "empty: leave it out for all lanes, or name those that the centre is sent")
 		}
 		for j, l := range v.Lanes {
 			s.word(fmt.Sprintf("%s.lanes[%d]", key, j), l, "alarm", "main", "read", "trace")

@@ -55,7 +55,10 @@ func readKey(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: put the log's own key back; for a log that is still to begin, "+remedy, err, path)
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 || !info.Mode().IsRegular() {
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file: want one of %d bytes or %d hex digits; "+remedy, path, logKey, 2*logKey, path)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fmt.Errorf("%s has mode %04o, so that others may read the key: chmod 600 %s", path, mode, path)
 	}
 	if info.Size() > 4*logKey {

@@ -21,8 +21,10 @@ type door struct {
 }
 
 func (d door) run(ctx context.Context) error {
-	if err := os.Remove(d.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("clearing the local door: %w", err)
+	for _, left := range []string{d.path, d.path + ".new"} { // by a run that was killed
+		if err := os.Remove(left); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("clearing the local door: %w", err)
+		}
 	}
 	// Made under another name and renamed once its mode is right: nobody else gets a foot in between.
 	listener, err := net.Listen("unix", d.path+".new")

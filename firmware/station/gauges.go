@@ -51,10 +51,15 @@ func (s *Station) gauges(stats eventlog.Stats) map[string]float64 {
 	return g
 }
 
-// round leaves two decimals: each digit is sent over the line in every heartbeat.
+// round leaves two decimals: each digit is sent over the line in every heartbeat. What is no number goes: JSON has no word for it,
+// and the whole state would go with it.
 func round(g map[string]float64) {
 	for name, v := range g {
-		g[name] = math.Round(v*100) / 100
+		if v = math.Round(v*100) / 100; math.IsNaN(v) || math.IsInf(v, 0) {
+			delete(g, name)
+			continue
+		}
+		g[name] = v
 	}
 }
 

@@ -1,11 +1,17 @@
 package station
 
 import (
+	"context"
+	"encoding/json"
 	"log/slog"
+	"math"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -237,6 +243,46 @@ func TestGaugesAreInTheTable(t *testing.T) {
 	}
 	if st.Heartbeat != 30 || st.Carrier != "" {
 		t.Errorf("heartbeat %d, carrier %q", st.Heartbeat, st.Carrier)
+	}
+}
+
+// One number that is none costs itself, not the whole state.
+func TestAGaugeThatIsNoNumberIsLeftOut(t *testing.T) {
+	g := map[string]float64{"nan": math.NaN(), "inf": math.Inf(-1), "huge": math.MaxFloat64, "good": 1.005}
+	round(g)
+	if b, err := json.Marshal(g); err != nil || string(b) != `{"good":1}` {
+		t.Errorf("%s: %v", b, err)
+	}
+}
+
+// A run that was killed while it opened the local door leaves a socket that nobody listens on; the next one has its door.
+func TestTheDoorOpensAfterAKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), status.Socket)
+	for _, name := range []string{path, path + ".new"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		done <- (door{path: path, status: func() status.Status { cancel(); return status.Status{} }}).run(ctx)
+	})
+	defer wg.Wait()
+	defer cancel()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}
+	for ctx.Err() == nil {
+		select {
+		case err := <-done:
+			t.Fatalf("no door: %v", err)
+		default:
+			if r, err := client.Get("http://station" + status.Path); err == nil {
+				_ = r.Body.Close()
+			}
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func CentreGauges() []Gauge {
 		{"link_up_s", "how long the present link has been up"},
 		{"link_out_bytes", "sent since the agent started, TLS with it"},
 		{"link_in_bytes", "received"},
-		{"link_stalls_count", "times that a receipt did not come although the broker had acknowledged"},
+		{"link_stalls_count", "reports of lanes that stall: the 1st, 2nd, 4th … time that receipts do not come, or that links end whenever they send"},
 	}
 	return append(list, perLane([]Gauge{
 		{"backlog_%_count", "seqs from the lane's receipt to its head: at most so many of its events wait"},
