@@ -35,10 +35,10 @@ type Source struct {
 // Range is what a marker tells to be gone: seqs From to Upto of a lane.
 type Range struct {
 	Epoch      event.Epoch
-	Lane       event.Lane
-	From, Upto uint64 // both in it
-	Count      uint64 // how many events of the lane are gone; 0 = not known
-	Tail       bool   // only what follows the last stored event of the lane: a log that was set aside whole
+	Lane       event.Lane // 0 = of any lane
+	From, Upto uint64     // both in it
+	Count      uint64     // how many events of the lane are gone; 0 = not known
+	Tail       bool       // only what follows the last stored event of the lane: a log that was set aside whole
 }
 
 // Stored is one event as a centre has it.

@@ -154,7 +154,7 @@ func (s *survey) missing(l life, what string) {
 // cover looks for a marker that tells a missing seq; lane 0 = not known. A marker covers as many as it counts.
 func (s *survey) cover(l life, lane event.Lane, seq uint64) bool {
 	for _, r := range s.ranges[l] {
-		if seq < r.From || seq > r.Upto || lane != 0 && lane != r.Lane || r.Count > 0 && s.spent[r] >= r.Count ||
+		if seq < r.From || seq > r.Upto || lane != 0 && r.Lane != 0 && lane != r.Lane || r.Count > 0 && s.spent[r] >= r.Count ||
 			r.Tail && seq <= s.last[chain{l, r.Lane}] {
 			continue
 		}
