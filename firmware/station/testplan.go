@@ -12,7 +12,7 @@ import (
 const (
 	testWindow = time.Hour
 	testSoon   = 20 * time.Hour // after one test, before the next
-	testLate   = 28 * time.Hour // of uptime without a test
+	testLate   = 28 * time.Hour // without a test; before the first, of uptime
 )
 
 // testPlan says when the daily test is due.
@@ -23,14 +23,15 @@ type testPlan struct {
 }
 
 // newTestPlan begins at now. last is when the test was raised by an earlier run, by the wall clock; one that the wall
-// clock puts into the future, or long ago, is not believed.
+// clock puts into the future is not believed. One of long ago counts: a station without power at that hour, night after night,
+// is tested when it is up again.
 func newTestPlan(at string, now, last time.Time) (testPlan, error) {
 	var hour, minute int
 	if _, err := fmt.Sscanf(at, "%2d:%2d", &hour, &minute); err != nil {
 		return testPlan{}, fmt.Errorf("time of day %q: want HH:MM", at)
 	}
 	p := testPlan{at: time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute, since: now}
-	if ago := now.Round(0).Sub(last); !last.IsZero() && ago >= 0 && ago < testSoon {
+	if ago := now.Round(0).Sub(last); !last.IsZero() && ago >= 0 {
 		p.since, p.ran = now.Add(-ago), true
 	}
 	return p, nil

@@ -95,6 +95,19 @@ func TestARestartRaisesNoSecondTest(t *testing.T) {
 	}
 }
 
+// A station that has no power at the test's hour, night after night, is tested all the same.
+func TestNightsWithoutPower(t *testing.T) {
+	start := at(7, 0)
+	for night, test := range []struct {
+		ago time.Duration
+		due bool
+	}{{3 * time.Hour, false}, {19 * time.Hour, false}, {27 * time.Hour, false}, {29 * time.Hour, true}, {400 * 24 * time.Hour, true}} {
+		if p := plan(t, start, start.Add(-test.ago).Round(0)); p.due(start) != test.due {
+			t.Errorf("night %d, %s after the last test: due %v", night, test.ago, !test.due)
+		}
+	}
+}
+
 // Whatever the wall clock does, two tests are at least testSoon apart and at most testLate.
 func TestAClockThatJumpsNeitherRepeatsNorStopsTheTest(t *testing.T) {
 	start := at(12, 0)
