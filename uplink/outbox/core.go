@@ -107,7 +107,7 @@ type Report struct {
 	Lane  event.Lane
 	From  uint64 // stalled: the first seq without a receipt; else the first seq concerned, 0 = none
 	Upto  uint64 // stalled: the last seq that the broker acknowledged; refused: what the receipt claimed
-	Count int    // how often it happened since it last was well
+	Count int    // how often it happened since it last was well; gaps: since the start
 	Text  string // for people, with a remedy
 }
 
