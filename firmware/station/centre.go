@@ -130,22 +130,29 @@ func (x *centre) changed(c mqtt.Change) {
 func (x *centre) tellNews(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	var f flaps
 	for {
-		timer.Reset(x.tellStalls(ctx))
+		c, count, wait := f.due(time.Now())
+		if count > 0 {
+			if err := x.in.store(ctx, x.changeDraft(c, count)); err != nil && ctx.Err() == nil {
+				x.log.Warn("a change of the link is not kept as an event", "err", err)
+			}
+			wait = time.Hour
+		}
+		timer.Reset(min(wait, x.tellStalls(ctx)))
 		select {
 		case <-ctx.Done():
 			return nil
 		case c := <-x.changes:
-			if err := x.in.store(ctx, x.changeDraft(c)); err != nil && ctx.Err() == nil {
-				x.log.Warn("a change of the link is not kept as an event", "err", err)
-			}
+			f.take(c)
 		case <-x.poke:
 		case <-timer.C:
 		}
 	}
 }
 
-func (x *centre) changeDraft(c mqtt.Change) event.Draft {
+// changeDraft tells a change of the link, the last of so many.
+func (x *centre) changeDraft(c mqtt.Change, count uint64) event.Draft {
 	d := event.Draft{
 		Kind: event.KindCentreLink, Qualifier: event.QualifierRestore, Source: "centre/" + x.config.ID, Severity: event.SeverityNotice,
 		Body: event.NewBody(event.Text(event.TagCentre, x.config.ID), event.Uint(event.TagDuration, uint64(c.After))),
@@ -153,6 +160,9 @@ func (x *centre) changeDraft(c mqtt.Change) event.Draft {
 	if !c.Up {
 		d.Qualifier, d.Severity = event.QualifierNew, event.SeverityWarning
 		d.Body = event.NewBody(append(d.Body, event.Text(event.TagReason, c.Fault.String()), event.Text(event.TagDetail, errText(c.Err)))...)
+	}
+	if count > 1 {
+		d.Body = event.NewBody(append(d.Body, event.Uint(event.TagCount, count))...)
 	}
 	return d
 }
