@@ -36,7 +36,7 @@ const (
 	KindViewingClosed Kind = 13
 	// KindCommandRefused tells commands that were not obeyed: centre, command, action, reason, count.
 	KindCommandRefused Kind = 14
-	// KindCentreLink tells that the link to a centre came up (restore) or was lost (new): centre, reason, duration.
+	// KindCentreLink tells that the link to a centre came up (restore) or was lost (new): centre, reason, duration, detail; count if it tells more than one change.
 	KindCentreLink Kind = 15
 	// KindCentreFilter tells which lanes a centre is sent from here on: centre, text.
 	KindCentreFilter Kind = 16
