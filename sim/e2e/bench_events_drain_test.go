@@ -99,7 +99,7 @@ func TestBenchEventsLive(t *testing.T) {
 	const every = 10 // ms
 	var busy, idle []float64
 	for range rounds {
-		central, broker := newCentral(t)
+		central, broker := newCentral(t, "set_tcp_nodelay true") // or up to 40 ms are those of TCP
 		hears := newEar(t, central)
 		dir := filepath.Join(t.TempDir(), "log")
 		backlog(t, dir, 2*drainEvents)

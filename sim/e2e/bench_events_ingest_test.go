@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -236,6 +237,6 @@ func TestBenchEventsAlarm(t *testing.T) {
 	}
 	fact("events-alarm/fdatasync-p50", median(plain), "ms")
 	fact("events-alarm/fdatasync-p99", percentile(plain, 99), "ms")
-	figure("events-alarm/durable-p50", median(ours), "ms", 3*median(plain)+2)
+	figure("events-alarm/durable-p50", median(ours), "ms", math.Round(1000*(3*median(plain)+2))/1000)
 	fact("events-alarm/durable-p99", percentile(ours, 99), "ms")
 }

@@ -52,10 +52,10 @@ func plainMosquitto(t testing.TB, address, options string) *process {
 }
 
 // newCentral starts the central broker, the same for all contenders, and answers its address.
-func newCentral(t testing.TB) (address string, p *process) {
+func newCentral(t testing.TB, options ...string) (address string, p *process) {
 	t.Helper()
 	address = freeAddress(t)
-	return address, plainMosquitto(t, address, "persistence false\nmax_queued_messages 0\nmax_inflight_messages 1000\nlog_dest none\n")
+	return address, plainMosquitto(t, address, "persistence false\nmax_queued_messages 0\nmax_inflight_messages 1000\nlog_dest none\n"+strings.Join(options, "\n")+"\n")
 }
 
 // bridge is the edge broker.
