@@ -119,7 +119,9 @@ func (s *stations) tell(n int) {
 // up waits until every station has a link that began after since, and answers when the last one of them did.
 func (s *stations) up(limit time.Duration, since time.Time) (last time.Time) {
 	s.t.Helper()
+	rested := rest(100 * time.Millisecond)
 	within(s.t, limit, "every station's link", func() error {
+		rested()
 		n := 0
 		last = time.Time{}
 		for _, l := range s.Links() {
@@ -138,10 +140,25 @@ func (s *stations) up(limit time.Duration, since time.Time) (last time.Time) {
 	return last
 }
 
+// rest answers a function that takes so long, but for the first time: asking thousands of stations again and again would keep
+// them from working.
+func rest(pause time.Duration) func() {
+	var timer *time.Timer
+	return func() {
+		if timer == nil {
+			timer = time.NewTimer(0)
+		}
+		<-timer.C
+		timer.Reset(pause)
+	}
+}
+
 // drained waits until the centre has given receipts for all that the stations have.
 func (s *stations) drained(limit time.Duration) {
 	s.t.Helper()
+	rested := rest(100 * time.Millisecond)
 	within(s.t, limit, "receipts for everything", func() error {
+		rested()
 		if p := s.Progress(fleetJurisdiction); p.Backlog > 0 {
 			return fmt.Errorf("%d of %d events wait for a receipt, %d of %d stations are connected", p.Backlog, p.Events, p.Connected, p.Stations)
 		}
