@@ -147,7 +147,7 @@ func beat(ctx context.Context, l *eventlog.Log, every time.Duration) error {
 type ear struct {
 	t      testing.TB
 	client paho.Client
-	inbox  chan []byte
+	inbox  chan heardFrame
 	heads  map[event.Lane]uint64 // of the worker alone
 	due    map[event.Lane]int    // events without a receipt; of the worker alone
 
@@ -161,6 +161,12 @@ type ear struct {
 	alarms      []arrival
 }
 
+// heardFrame is a message as it came.
+type heardFrame struct {
+	payload []byte
+	at      time.Time
+}
+
 // arrival is one alarm of beat.
 type arrival struct {
 	at   time.Time
@@ -169,13 +175,13 @@ type arrival struct {
 
 func newEar(t testing.TB, central string) *ear {
 	t.Helper()
-	e := &ear{t: t, inbox: make(chan []byte, 1<<16), heads: map[event.Lane]uint64{}, due: map[event.Lane]int{}}
+	e := &ear{t: t, inbox: make(chan heardFrame, 1<<16), heads: map[event.Lane]uint64{}, due: map[event.Lane]int{}}
 	var working sync.WaitGroup
 	done := make(chan struct{})
 	t.Cleanup(func() { close(done); working.Wait() })
 	e.client = benchClient(t, "centre", central)
 	working.Go(func() { e.work(done) })
-	token := e.client.Subscribe("wp/v1/+/+/event/+", 1, func(_ paho.Client, m paho.Message) { e.inbox <- m.Payload() })
+	token := e.client.Subscribe("wp/v1/+/+/event/+", 1, func(_ paho.Client, m paho.Message) { e.inbox <- heardFrame{m.Payload(), time.Now()} })
 	if !token.WaitTimeout(patience) || token.Error() != nil {
 		t.Fatalf("subscribing: %v", token.Error())
 	}
@@ -197,14 +203,14 @@ func (e *ear) work(done <-chan struct{}) {
 					e.receipt(lane)
 				}
 			}
-		case payload := <-e.inbox:
-			f, err := frames.DecodeFrame(benchStation, payload)
+		case m := <-e.inbox:
+			f, err := frames.DecodeFrame(benchStation, m.payload)
 			if err != nil {
-				e.t.Errorf("a frame of %d bytes: %v", len(payload), err)
+				e.t.Errorf("a frame of %d bytes: %v", len(m.payload), err)
 				continue
 			}
 			verdict, fresh := topic.Accept(e.heads[f.Lane], f)
-			e.take(f, fresh)
+			e.take(m.at, f, fresh)
 			e.heads[f.Lane] = max(e.heads[f.Lane], lastSeq(fresh))
 			e.due[f.Lane] += len(fresh)
 			if verdict != topic.VerdictStore || f.Lane == event.LaneAlarm || e.due[f.Lane] >= 256 {
@@ -221,8 +227,8 @@ func lastSeq(es []event.Event) uint64 {
 	return es[len(es)-1].Seq
 }
 
-// take counts what is new of a frame.
-func (e *ear) take(f topic.Frame, fresh []event.Event) {
+// take counts what is new of a frame that came at a time. Events of a backlog are there once they are unpacked.
+func (e *ear) take(at time.Time, f topic.Frame, fresh []event.Event) {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -230,7 +236,7 @@ func (e *ear) take(f topic.Frame, fresh []event.Event) {
 	e.events += len(fresh)
 	for _, x := range fresh {
 		if isBenchNoise(x) && f.Lane == event.LaneAlarm {
-			e.alarms = append(e.alarms, arrival{now, float64(now.Sub(x.At).Microseconds()) / 1000})
+			e.alarms = append(e.alarms, arrival{at, float64(at.Sub(x.At).Microseconds()) / 1000})
 		}
 		if !isBenchNoise(x) { // noise is no event as a village makes them
 			b, err := json.Marshal(x)
