@@ -38,6 +38,7 @@ type dailyTest struct {
 	log   *slog.Logger
 	state func() string // of the zone
 	plan  testPlan
+	low   bool // the output is known to be driven low
 
 	mu      sync.Mutex // guards the fields below
 	asked   bool       // the output is driven high
@@ -106,10 +107,14 @@ func (d *dailyTest) mine(kernelNS int64) bool {
 
 // run raises the test whenever it is due.
 func (d *dailyTest) run(ctx context.Context) error {
-	if err := d.drive(ctx, false); err != nil && ctx.Err() == nil { // an earlier run may have been killed in the middle of a test
-		d.log.Warn("the output of the daily test cannot be driven", "err", err)
-	}
+	told := false
 	for begun := time.Now(); ; {
+		if !d.low && ctx.Err() == nil { // an earlier run may have been killed in the middle of a test, or the board was away
+			if err := d.drive(ctx, false); err != nil && !told && ctx.Err() == nil {
+				told = true
+				d.log.Warn("the output of the daily test cannot be driven", "err", err)
+			}
+		}
 		wait := testLook
 		switch now := d.in.clock.now().Local(); {
 		case !d.plan.due(now):
@@ -142,7 +147,7 @@ func (d *dailyTest) heard() bool {
 // raise drives the output high, waits for the zone's alarm to be stored, and drives it low.
 func (d *dailyTest) raise(ctx context.Context) testSeen {
 	d.mu.Lock()
-	d.asked, d.from, d.refused, d.stored = true, monotonic(), nil, make(chan struct{}, 1)
+	d.asked, d.from, d.stored = true, monotonic(), make(chan struct{}, 1)
 	stored := d.stored
 	d.mu.Unlock()
 	seen := testSeen{state: orUnknown(d.state())}
@@ -169,7 +174,9 @@ func (d *dailyTest) raise(ctx context.Context) testSeen {
 func (d *dailyTest) drive(ctx context.Context, level bool) error {
 	ctx, cancel := context.WithTimeout(ctx, testDrive)
 	defer cancel()
-	return d.lines.Set(ctx, d.output, level)
+	err := d.lines.Set(ctx, d.output, level)
+	d.low = err == nil && !level
+	return err
 }
 
 // judge tells what came of a test; a failure is kept until the log takes it.

@@ -152,7 +152,7 @@ func TestCheckMarkers(t *testing.T) {
 		{"told without a count", Range{Lane: event.LaneMain, From: 1, Upto: 4}, []uint64{3, 4}, covered},
 		{"more than it counts", Range{Lane: event.LaneMain, From: 3, Upto: 4, Count: 1}, []uint64{3, 4}, lost},
 		{"beyond its range", Range{Lane: event.LaneMain, From: 3, Upto: 3, Count: 1}, []uint64{3, 4}, lost},
-		{"of any lane", Range{From: 2, Upto: 4, Count: 3}, []uint64{2, 3}, covered}, // numbers that a disk may have lost
+		{"of any lane", Range{From: 2, Upto: 4, Count: 3}, []uint64{2, 3}, covered},         // numbers that a disk may have lost
 		{"another lane", Range{Lane: event.LaneTrace, From: 1, Upto: 6}, []uint64{2}, lost}, // yushan knows that 2 is an alarm
 	} {
 		t.Run(c.name, func(t *testing.T) {
