@@ -285,14 +285,15 @@ func TestFaultFleetStormMosquitto(t *testing.T) {
 // outage runs n stations through an outage of their broker, and answers the memory of each in KiB, if no other test runs.
 func outage(t *testing.T, c *centre, n int, name string, kill, revive func()) (each float64) {
 	const away, goal = 20 * time.Second, 30 * time.Second
+	limit := 4*time.Minute + time.Duration(max(0, n-1000))*200*time.Millisecond
 	manyFiles(t, n)
 	before := resident(t)
 	s := newFleet(t, c, "", n)
 	began := time.Now()
-	s.up(4*time.Minute, time.Time{})
+	s.up(limit, time.Time{})
 	t.Logf("all connected after %s; waits: %v", age(began), tenths(s.Links(), began))
 	s.tell(3)
-	s.drained(4 * time.Minute)
+	s.drained(limit)
 	each = float64(resident(t)-before) / float64(n) / 1024
 
 	kill()
@@ -305,8 +306,8 @@ func outage(t *testing.T, c *centre, n int, name string, kill, revive func()) (e
 	<-pause.C
 	revive()
 	ready := time.Now()
-	back := s.up(4*time.Minute, fell).Sub(ready)
-	s.drained(4 * time.Minute)
+	back := s.up(limit, fell).Sub(ready)
+	s.drained(limit)
 	stored := age(ready)
 	s.tell(1)
 	s.drained(time.Minute)

@@ -450,12 +450,12 @@ func (l *Log) synced() error {
 }
 
 // drop takes keys out of Badger, tables whole where it can. Badger takes no commit meanwhile: it writes what its memtable has
-// to a table, and the tables at the ends of the range anew.
+// to a table, merges level 0, and writes the tables at the ends of the range anew.
 func (l *Log) drop(r *request) {
 	err := l.broken()
 	if err == nil {
 		var ok bool
-		if ok, err = l.roomFor(roomToMark); err == nil && !ok {
+		if ok, err = l.roomFor(roomToMerge); err == nil && !ok {
 			err = ErrFull
 		}
 	}

@@ -106,6 +106,9 @@ func (h hole) draft() event.Draft {
 func (l *Log) lost(h hole) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if h.from = max(h.from, l.gone[h.lane].seq+1); h.from > h.upto {
+		return // evicted while it was being read
+	}
 	for _, known := range append(l.untold[:len(l.untold):len(l.untold)], l.holes...) {
 		if known.lane == h.lane && known.holds(h.span) {
 			return

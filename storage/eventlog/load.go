@@ -12,7 +12,7 @@ import (
 
 const (
 	metaLog    = "log"
-	metaFormat = 1
+	metaFormat = 2 // of the keys and values of everything else
 )
 
 func encodeMeta(station string, epoch event.Epoch) []byte {
@@ -72,7 +72,7 @@ func (l *Log) loadMeta(txn *badger.Txn) error {
 		return fmt.Errorf("%w: the log's name: %w", errDamage, err)
 	}
 	if len(b) < 1+len(l.epoch) || b[0] != metaFormat {
-		return fmt.Errorf("%w: the log's name is of no known format", errDamage)
+		return fmt.Errorf("%w: the log is of a format that this agent does not read", errDamage)
 	}
 	if station := string(b[1+len(l.epoch):]); station != l.opt.Station {
 		return fmt.Errorf("%w: %s holds the event log of %s, this agent is %s: give it a directory of its own, or correct the station's id",

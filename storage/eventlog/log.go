@@ -202,6 +202,13 @@ type Stats struct {
 	Err         error                    // why the log takes no more; nil = it does
 }
 
+// Err is why the log takes no more until it is closed and opened again (ErrFailed); nil = it does.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failure
+}
+
 // Stats counts what the log holds. It reads one event of each lane.
 func (l *Log) Stats() Stats {
 	l.reading.RLock()
@@ -267,6 +274,9 @@ func (l *Log) Close() error {
 func (l *Log) shut() error {
 	h := l.keeper.now
 	h.starts = 0
+	if l.failure == nil {
+		h.promised = h.seq() // what follows needs no gap, whatever boot it is of
+	}
 	errs := []error{l.keeper.write(h), l.keeper.sync(), l.keeper.close()}
 	free, err := l.room.free()
 	if err == nil && free < roomToClose && l.dirty {

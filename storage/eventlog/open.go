@@ -154,7 +154,7 @@ func (l *Log) openAndLoad(known heads) error {
 // openSafe opens Badger over what a crash may have left. An empty memtable log (created, its size not yet durable) makes
 // Badger refuse to open; it holds nothing, so it is removed.
 func openSafe(opt badger.Options, deep bool) (*badger.DB, error) {
-	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(opt.Dir, 0o700), syncDir(filepath.Dir(opt.Dir))); err != nil {
 		return nil, err
 	}
 	if err := removeEmpty(opt.Dir, "*"+walSuffix, "*.vlog"); err != nil {

@@ -103,7 +103,7 @@ func (l *Log) evict(lane event.Lane, need uint64, receipted bool) bool {
 	if ok {
 		err = l.submit(context.Background(), &request{evict: &e, done: make(chan struct{})})
 	}
-	if err != nil && !errors.Is(err, ErrClosed) {
+	if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrFull) && !errors.Is(err, ErrFailed) { // those are told elsewhere
 		l.opt.Log.LogAttrs(context.Background(), slog.LevelWarn, "event log: nothing evicted", slog.String("lane", lane.String()), slog.Any("err", err))
 	}
 	return ok && err == nil
