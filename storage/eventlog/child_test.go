@@ -102,11 +102,15 @@ func appendForEver(l *Log, out io.Writer) {
 	wg.Wait()
 }
 
-// fillUp appends until done, and tells when the log is full for the first time.
+// fillUp appends until done, and tells when the log is full for the first time. All are alarms, of which none may be evicted.
 func fillUp(l *Log, out io.Writer, done <-chan struct{}) {
 	told := false
 	for n := 0; ; n++ {
-		got, err := l.Append(context.Background(), childDraft(0, n, 8000), childDraft(1, n, 8000), childDraft(2, n, 8000))
+		drafts := []event.Draft{childDraft(0, n, 8000), childDraft(1, n, 8000), childDraft(2, n, 8000)}
+		for i := range drafts {
+			drafts[i].Severity = event.SeverityAlarm
+		}
+		got, err := l.Append(context.Background(), drafts...)
 		switch {
 		case err == nil:
 			fmt.Fprintln(out, "ack", got[2].Seq, 2, n)

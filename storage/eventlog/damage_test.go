@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -352,6 +353,32 @@ func TestManyBadEnds(t *testing.T) {
 	if l := testLog(t, dir); l.Epoch() == epoch {
 		t.Error("the bad block was not found")
 	}
+}
+
+// A log of an earlier format is set aside whole; nothing of it is taken for what it is not.
+func TestOldFormat(t *testing.T) {
+	dir, epoch := written(t, 20)
+	if err := os.Remove(filepath.Join(dir, headsFile)); err != nil { // it was of another format, too
+		t.Fatal(err)
+	}
+	db, err := badger.Open(tiny(filepath.Join(dir, badgerName), nil, slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, old := metaKey(metaLog), encodeMeta(testStation, epoch)
+	old[0] = metaFormat - 1
+	err = db.Update(func(txn *badger.Txn) error { return txn.Set(key, seal(key, old)) })
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	l := testLog(t, dir)
+	opened := readAll(t, l, event.LaneMain)[0]
+	why, _ := opened.Body.Text(event.TagReason)
+	detail, _ := opened.Body.Text(event.TagDetail)
+	if l.Epoch() == epoch || opened.Kind != event.KindLogOpened || why != openedBroken || !strings.Contains(detail, "format") {
+		t.Errorf("epoch %s, then %s, opened by %+v", epoch, l.Epoch(), opened)
+	}
+	one(t, filepath.Join(dir, corruptName+"1"))
 }
 
 func TestOtherStation(t *testing.T) {

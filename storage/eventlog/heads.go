@@ -24,7 +24,8 @@ import (
 //
 // A disk that acknowledges a sync and keeps nothing can lose the end of the log and of its heads together, after a centre has
 // had what is lost. So seqs are promised, synced, in steps before they are given, and with a new boot of the machine numbering
-// goes on behind the last promise: no seq is given twice, unless such a disk forgets more than a step.
+// goes on behind the last promise: no seq is given twice, unless such a disk forgets more than a step. Closing the log takes back
+// what was not given, so that a restart in good order leaves no gap.
 type heads struct {
 	epoch event.Epoch
 	last  [laneSlots]uint64 // by lane

@@ -242,6 +242,40 @@ func TestNewBoot(t *testing.T) {
 	}
 }
 
+// A log that was closed goes on without a gap, whatever boot comes next; one that was killed does not, though it was closed since.
+func TestNewBootAfterClose(t *testing.T) {
+	dir, seq := t.TempDir(), uint64(1)
+	for n := range 8 {
+		opt := testOptions(t, dir)
+		opt.boot = [8]byte{byte(1 + n/2)} // each boot twice
+		l, err := Open(opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq++
+		if got := mustAppend(t, l, draft(event.SeverityAlarm, "x"))[0].Seq; got != seq {
+			t.Fatalf("life %d: seq %d, want %d", n, got, seq)
+		}
+		killed := asKilled(t, l)
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if n == 6 {
+			dir = killed
+		}
+	}
+	opt := testOptions(t, dir)
+	opt.boot = [8]byte{99}
+	l, err := Open(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if got := mustAppend(t, l, draft(event.SeverityAlarm, "x"))[0].Seq; got < seqStep {
+		t.Errorf("seq %d after a kill and a new boot", got)
+	}
+}
+
 // Seqs are promised before they are given, however many there are.
 func TestPromise(t *testing.T) {
 	l := testLog(t, t.TempDir())

@@ -93,7 +93,7 @@ type Log struct {
 	reading  sync.RWMutex
 	level0   atomic.Int32      // tables there, as last counted
 	read     atomic.Int64      // bytes of records since their pages were let go
-	tables   string            // Badger\'s directory as the kernel names it
+	tables   string            // Badger's directory as the kernel names it
 	swept    [laneSlots]uint64 // up to where tend has deleted what is gone
 	relieved time.Time         // when tend last looked for room
 	closed   atomic.Bool
@@ -105,6 +105,7 @@ type Log struct {
 	wal     wal
 	next    uint64 // the next event's seq
 	once    onceBook
+	sure    bool // no life before gave a seq that this one does not know of
 	dirty   bool // something was stored since Open
 	refused refusal
 	carry   *request
@@ -274,8 +275,8 @@ func (l *Log) Close() error {
 func (l *Log) shut() error {
 	h := l.keeper.now
 	h.starts = 0
-	if l.failure == nil {
-		h.promised = h.seq() // what follows needs no gap, whatever boot it is of
+	if l.sure && l.failure == nil {
+		h.promised = h.seq() // no gap after the next boot
 	}
 	errs := []error{l.keeper.write(h), l.keeper.sync(), l.keeper.close()}
 	free, err := l.room.free()

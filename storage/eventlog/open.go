@@ -238,6 +238,7 @@ func (l *Log) begin(known heads, damage error) error {
 	if err := l.store(b); err != nil {
 		return err
 	}
+	l.sure = true
 	l.keeper.now = heads{epoch: l.epoch, starts: 1, promised: seqStep, boot: l.opt.boot, key: keyMark(l.opt.Key)}
 	l.settle(b)
 	return l.keeper.sync()
@@ -268,8 +269,8 @@ func openedDraft(known heads, damage error) event.Draft {
 }
 
 // compare holds the log against its heads. A log that ends before them (a cut write-ahead log) goes on behind a gap, so
-// that no seq is given twice; what is missing in each lane is told as a hole. So does every log after a new boot, which may be
-// a power cut: what was left out is told as well.
+// that no seq is given twice; what is missing in each lane is told as a hole. So does a log that was not closed before a new
+// boot, which may be a power cut: what was left out is told as well.
 func (l *Log) compare(known heads) {
 	top := topSeq(l.tails)
 	now := heads{epoch: l.epoch, starts: known.starts, key: known.key, promised: top + 2*seqStep}
@@ -286,10 +287,10 @@ func (l *Log) compare(known heads) {
 	}
 	l.keeper.now = now
 	booted := now.boot != l.opt.boot || now.boot == [8]byte{}
-	if len(lost) == 0 && !booted {
-		return
+	if len(lost) > 0 || booted {
+		l.next = max(now.promised, now.seq()) + 1
 	}
-	l.next = max(now.promised, now.seq()) + 1
+	l.sure = l.next > now.promised
 	for _, lane := range lost {
 		l.lost(hole{lane: lane, span: span{ends[lane] + 1, l.next - 1}, why: reasonDamaged})
 	}
