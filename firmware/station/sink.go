@@ -32,6 +32,7 @@ type LogTeller interface {
 	Head(lane event.Lane) uint64
 	Heads() map[event.Lane]uint64
 	Stats() eventlog.Stats
+	Err() error // why it takes no more; nil = it does
 }
 
 var _ EventLog = (*eventlog.Log)(nil)

@@ -134,7 +134,12 @@ func openLog(o Options) (EventLog, error) {
 			event.LaneMain: int64(c.Log.Keep.Main), event.LaneRead: int64(c.Log.Keep.Read), event.LaneTrace: int64(c.Log.Keep.Trace),
 		},
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, eventlog.ErrKey) && c.Log.KeyFile == "":
+		return nil, fmt.Errorf("log.key_file is not set: %w", err)
+	case errors.Is(err, eventlog.ErrKey):
+		return nil, fmt.Errorf("log.key_file %s: %w", c.Log.KeyFile, err)
+	case err != nil:
 		return nil, err
 	}
 	return log, nil
@@ -300,7 +305,7 @@ func (s *Station) watch(ctx context.Context, stop context.CancelCauseFunc) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := s.events.Stats().Err; err != nil {
+			if err := s.events.Err(); err != nil {
 				stop(err)
 				return
 			}

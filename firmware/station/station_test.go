@@ -222,27 +222,51 @@ func TestSecondAgentOnOneDataDirectory(t *testing.T) {
 	}
 }
 
-// The configuration's key is the log's: without it nobody reads the data directory.
+// The configuration's key is the log's. Without it, or with another, the agent says what to do and ends; nothing is changed
+// however often it is started.
 func TestTheLogIsEncrypted(t *testing.T) {
-	c, err := config.Parse(filepath.Join(t.TempDir(), "station.yaml"), fmt.Appendf(nil, centreAlone, "cs-one"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Log.Reserve = 16 << 20
-	for _, key := range []string{"0123456789abcdef0123456789abcdef", "", "0123456789abcdef0123456789abcdef"} {
-		c.Log.Key = []byte(key)
-		s, err := New(Options{Config: c, Log: slog.New(slog.DiscardHandler)})
-		if key == "" {
-			if err == nil {
-				t.Fatal("an encrypted log was opened without its key")
-			}
-			continue
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
+		return name
+	}
+	file("right", strings.Repeat("0123456789abcdef", 4))
+	file("wrong", strings.Repeat("fedcba9876543210", 4))
+	written := fmt.Sprintf(centreAlone, "cs-one")
+	with := func(key string) string { return file("station.yaml", written+"data: data\nlog: {reserve: 16MiB, key_file: "+key+"}\n") }
+	path := with("right")
+	epoch := func() event.Epoch {
+		t.Helper()
+		c, err := config.Load(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.events.Close(); err != nil {
+		s, err := New(Options{Config: c, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() { _ = s.events.Close() }()
+		return s.events.Epoch()
+	}
+	before := epoch()
+	for _, c := range []struct {
+		path, says string
+		code       int
+	}{
+		{with("wrong"), filepath.Join(dir, "wrong") + ": opening the event log: not the key of this event log", exitFailed},
+		{file("plain.yaml", written+"data: data\nlog: {reserve: 16MiB}\n"), "log.key_file is not set: opening the event log: not the key of this event log", exitFailed},
+		{with("missing"), "put the log's own key back", exitUsage},
+	} {
+		text, err := os.ReadFile(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file("now.yaml", string(text))
+	}
+	if got := epoch(); got != before {
+		t.Errorf("epoch %s, then %s", before, got)
 	}
 }

@@ -246,6 +246,9 @@ func (l *MemLog) Stats() eventlog.Stats {
 	return s
 }
 
+// Err is nil: memory does not fail.
+func (l *MemLog) Err() error { return nil }
+
 // Close ends the log.
 func (l *MemLog) Close() error {
 	l.mu.Lock()
