@@ -226,21 +226,21 @@ func TestSecondAgentOnOneDataDirectory(t *testing.T) {
 // however often it is started.
 func TestTheLogIsEncrypted(t *testing.T) {
 	dir := t.TempDir()
-	file := func(name, text string) string {
+	write := func(name, text string) string {
 		name = filepath.Join(dir, name)
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return name
 	}
-	file("right", strings.Repeat("0123456789abcdef", 4))
-	file("wrong", strings.Repeat("fedcba9876543210", 4))
-	written := fmt.Sprintf(centreAlone, "cs-one")
-	with := func(key string) string { return file("station.yaml", written+"data: data\nlog: {reserve: 16MiB, key_file: "+key+"}\n") }
-	path := with("right")
+	write("right", strings.Repeat("0123456789abcdef", 4))
+	write("wrong", strings.Repeat("fedcba9876543210", 4))
+	with := func(key string) string {
+		return write("station.yaml", fmt.Sprintf(centreAlone, "cs-one")+"data: data\nlog: {reserve: 16MiB"+key+"}\n")
+	}
 	epoch := func() event.Epoch {
 		t.Helper()
-		c, err := config.Load(path)
+		c, err := config.Load(with(", key_file: right"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,20 +253,22 @@ func TestTheLogIsEncrypted(t *testing.T) {
 	}
 	before := epoch()
 	for _, c := range []struct {
-		path, says string
-		code       int
+		key, says string
+		code      int
 	}{
-		{with("wrong"), filepath.Join(dir, "wrong") + ": opening the event log: not the key of this event log", exitFailed},
-		{file("plain.yaml", written+"data: data\nlog: {reserve: 16MiB}\n"), "log.key_file is not set: opening the event log: not the key of this event log", exitFailed},
-		{with("missing"), "put the log's own key back", exitUsage},
+		{", key_file: wrong", "log.key_file " + filepath.Join(dir, "wrong") + ": opening the event log: " + eventlog.ErrKey.Error(), exitFailed},
+		{"", "log.key_file is not set: opening the event log: " + eventlog.ErrKey.Error(), exitFailed},
+		{", key_file: missing", "put the log's own key back", exitUsage},
 	} {
-		text, err := os.ReadFile(c.path)
-		if err != nil {
-			t.Fatal(err)
+		path := with(c.key)
+		for range 4 {
+			var says strings.Builder
+			if code := Main(t.Context(), []string{"-config", path}, io.Discard, &says, Edition{}); code != c.code || !strings.Contains(says.String(), c.says) {
+				t.Fatalf("%q: exit code %d, want %d, and %q; it said %s", c.key, code, c.code, c.says, says.String())
+			}
 		}
-		file("now.yaml", string(text))
 	}
-	if got := epoch(); got != before {
-		t.Errorf("epoch %s, then %s", before, got)
+	if after := epoch(); after != before {
+		t.Errorf("epoch %s, then %s", before, after)
 	}
 }

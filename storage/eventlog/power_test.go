@@ -362,6 +362,9 @@ func TestBrokenDisk(t *testing.T) {
 		if _, again := l.Append(t.Context(), childDraft(0, 0, 1)); !errors.Is(again, ErrFailed) {
 			t.Errorf("%s: the next append answered %v", fault.Op, again)
 		}
+		if !errors.Is(l.Err(), ErrFailed) {
+			t.Errorf("%s: the log says of itself: %v", fault.Op, l.Err())
+		}
 		if err := d.Set(disk.Mode{}); err != nil {
 			t.Fatal(err)
 		}
