@@ -197,10 +197,11 @@ func (s *Session) open(ctx context.Context, l *Link, d *dialer) error {
 	return nil
 }
 
-// subscribe asks for the commands. A refusal comes in the SUBACK, as code 0x80, and is no error to paho.
+// subscribe asks for the commands, at QoS 0: the centre sends one again with each state until it is answered, and a broker may
+// pay dearly for an acknowledgement of thousands of subscribers (NATS keeps a consumer for each). A refusal comes in the SUBACK, as code 0x80, and is no error to paho.
 func (s *Session) subscribe(ctx context.Context, l *Link) error {
 	name := s.o.Address.Cmd()
-	token := l.client.Subscribe(name, 1, func(_ paho.Client, m paho.Message) { s.enqueue(m.Payload()) })
+	token := l.client.Subscribe(name, 0, func(_ paho.Client, m paho.Message) { s.enqueue(m.Payload()) })
 	if err := await(ctx, token); err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@
 //	up    event/<lane>       a Frame: events of one lane as a chain, strictly in order (QoS 1)
 //	      state              a State in JSON: retained, and the will; says the present at once, whatever the backlog
 //	      reply/<command>    a Reply in JSON (QoS 1)
-//	down  cmd                a signed Command (QoS 1); the station has this one subscription
+//	down  cmd                a signed Command (QoS 0); the station has this one subscription
 //
 // A topic segment has no dot (NATS maps the slash to it), no space and no wildcard; a payload has at most MaxPayload
 // bytes. PUBACK says only that a broker took a frame; a Receipt says that the centre has stored it. A breaking change
