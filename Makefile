@@ -57,6 +57,7 @@ race: ## the unit tests under the race detector (the only use of a C compiler)
 arm: ## the tests of storage and uplink as programs of a station's processor, emulated
 	@GOARCH=arm64 WATCHPOST_EXEC=qemu-aarch64-static .ci/gotest arm64 -short -timeout 5m -exec qemu-aarch64-static ./storage/... ./uplink/... ./sim/fleet
 	@GOARCH=arm GOARM=7 .ci/gotest armv7 -short -timeout 5m -exec qemu-arm-static $$(go list ./storage/... ./uplink/... ./sim/fleet | grep -v /storage/eventlog)
+	@GOARCH=arm GOARM=7 .ci/gotest armv7-eventlog -run '^TestPlatform$$' -exec qemu-arm-static ./storage/eventlog
 
 .PHONY: e2e
 e2e: build-native ## sim/e2e against the built programs: browsers, brokers, cameras

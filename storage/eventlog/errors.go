@@ -17,6 +17,9 @@ var (
 	ErrStation = errors.New("data directory belongs to another station")
 	// ErrKey says that the log was written with another key, or with one where none is given, or without. Nothing was changed.
 	ErrKey = errors.New("not the key of this event log")
+	// ErrPlatform says that the program was built for 32 bits, where the allocator of Badger's table builder writes over its own
+	// blocks (ristretto 2.2.0, z/allocator.go): acknowledged events would be lost.
+	ErrPlatform = errors.New("event log: this program is built for 32 bits, where events would be lost: use one for 64 bits")
 	// ErrDiskFull says that there is no room to open the log. Nothing was changed.
 	ErrDiskFull = errors.New("disk full")
 	// ErrFull says that the disk has no room for more events: the drafts are not stored. Reading goes on.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,8 @@ func (o Options) complete() (Options, error) {
 		o.boot = bootID()
 	}
 	switch {
+	case strconv.IntSize < 64:
+		return o, ErrPlatform
 	case len(o.Key) != 0 && len(o.Key) != 16 && len(o.Key) != 24 && len(o.Key) != 32:
 		return o, fmt.Errorf("event log: a key of %d bytes: AES takes 16, 24 or 32", len(o.Key))
 	case o.Dir == "":
