@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"watchpost/storage/event"
 )
 
@@ -29,9 +31,10 @@ type Appended struct {
 type request struct {
 	drafts []event.Draft
 	centre cursorName
-	upto   uint64    // of a SetCursor
-	evict  *eviction // a lane's front is to go
-	drop   []byte    // keys that begin so are to go
+	upto   uint64          // of a SetCursor
+	evict  *eviction       // a lane's front is to go
+	drop   []byte          // keys that begin so are to go
+	again  []*badger.Entry // what a merge has lost
 
 	state atomic.Int32
 	done  chan struct{} // closed when got and err stand
@@ -50,6 +53,9 @@ const (
 func (r *request) hurries() bool {
 	return r != nil && slices.ContainsFunc(r.drafts, func(d event.Draft) bool { return event.LaneOf(d.Kind, d.Severity) == event.LaneAlarm })
 }
+
+// alone reports whether the request shares no commit.
+func (r *request) alone() bool { return r != nil && (r.drop != nil || r.again != nil) }
 
 func (r *request) answer(err error) {
 	r.err = err

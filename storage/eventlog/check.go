@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -34,7 +35,7 @@ var (
 )
 
 // checkFiles looks at the files in which Badger would meet its end rather than an error: Badger opens tables in goroutines
-// of its own, and a cut one ends the process (readNoFail in table/table.go). It also refuses tables without a
+// of its own, and a cut one ends the process (readNoFail in table/table.go). Missing ones are struck out. It also refuses tables without a
 // MANIFEST, which Badger would take for rubbish and delete. With deep set, every block is read.
 func checkFiles(opt badger.Options, deep bool) error {
 	f, err := os.Open(filepath.Join(opt.Dir, badger.ManifestFilename))
@@ -44,9 +45,12 @@ func checkFiles(opt badger.Options, deep bool) error {
 	if err != nil {
 		return err
 	}
-	manifest, _, err := badger.ReplayManifestFile(f, 0, opt)
+	manifest, end, err := badger.ReplayManifestFile(f, 0, opt)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("%w MANIFEST: %w", errDamage, err)
+	}
+	if err := strikeMissing(opt, manifest.Tables, end); err != nil {
+		return err
 	}
 	keys, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{
 		Dir: opt.Dir, ReadOnly: true, EncryptionKey: opt.EncryptionKey, EncryptionKeyRotationDuration: opt.EncryptionKeyRotationDuration,
@@ -71,6 +75,47 @@ func checkFiles(opt badger.Options, deep bool) error {
 			}
 		}
 	}
+	return nil
+}
+
+// strikeMissing takes tables that are not on disk out of the MANIFEST, if anything else is there. A memtable that was flushed may be
+// such a table: where its name did not become lasting, or the MANIFEST could not be synced. Its log is still there then, and
+// nothing is lost; whatever else was in a missing table shows as a hole. With tables that the MANIFEST does not name, what is
+// missing may be what they were merged to: Badger would delete them, so nothing is changed.
+func strikeMissing(opt badger.Options, tables map[uint64]badger.TableManifest, end int64) error {
+	var gone pb.ManifestChangeSet
+	for id := range tables {
+		if _, err := os.Stat(table.NewFilename(id, opt.Dir)); errors.Is(err, os.ErrNotExist) {
+			gone.Changes = append(gone.Changes, &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE})
+		}
+	}
+	logs, err := filepath.Glob(filepath.Join(opt.Dir, "*"+walSuffix))
+	here, err2 := filepath.Glob(filepath.Join(opt.Dir, "*.sst"))
+	left := len(tables) - len(gone.Changes)
+	if err := errors.Join(err, err2); err != nil || len(gone.Changes) == 0 || len(here) > left || len(here)+len(logs) == 0 {
+		return err
+	}
+	text, err := proto.Marshal(&gone)
+	if err != nil {
+		return err
+	}
+	record := binary.BigEndian.AppendUint32(nil, uint32(len(text)))
+	record = binary.BigEndian.AppendUint32(record, crc32.Checksum(text, crc32.MakeTable(crc32.Castagnoli)))
+	f, err := os.OpenFile(filepath.Join(opt.Dir, badger.ManifestFilename), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	err = f.Truncate(end) // a torn record may stand there
+	if err == nil {
+		_, err = f.WriteAt(append(record, text...), end)
+	}
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("taking missing tables out of the MANIFEST: %w", err)
+	}
+	for _, c := range gone.Changes {
+		delete(tables, c.Id)
+	}
+	opt.Logger.Errorf("%d tables in the MANIFEST are not on disk; it goes on without them", len(gone.Changes))
 	return nil
 }
 

@@ -27,8 +27,12 @@ func (l *Log) write() {
 				return
 			}
 		}
-		if first != nil && first.drop != nil {
-			l.drop(first)
+		if first.alone() {
+			if first.drop != nil {
+				first.answer(l.drop(first.drop))
+			} else {
+				first.answer(l.again(first.again))
+			}
 			continue
 		}
 		if l.level0.Load() >= crowded && !first.hurries() {
@@ -66,7 +70,7 @@ func (l *Log) collect(first *request) *batch {
 	b := l.newBatch()
 	l.ready(b)
 	for r := first; ; {
-		if r != nil && (r.drop != nil || !b.take(r)) {
+		if r != nil && (r.alone() || !b.take(r)) {
 			l.carry = r
 			return b
 		}
@@ -451,24 +455,32 @@ func (l *Log) synced() error {
 
 // drop takes keys out of Badger, tables whole where it can. Badger takes no commit meanwhile: it writes what its memtable has
 // to a table, merges level 0, and writes the tables at the ends of the range anew.
-func (l *Log) drop(r *request) {
-	err := l.broken()
-	if err == nil {
-		var ok bool
-		if ok, err = l.roomFor(roomToMerge); err == nil && !ok {
-			err = ErrFull
-		}
+func (l *Log) drop(prefix []byte) error {
+	if err := l.broken(); err != nil {
+		return err
 	}
-	if err == nil {
-		l.dirty = true
-		if err = l.db.DropPrefix(r.drop); err == nil {
-			err = l.synced()
-		}
-		if err != nil {
-			err = l.fail(err)
-		}
+	if ok, err := l.roomFor(roomToMerge); err != nil || !ok {
+		return errors.Join(ErrFull, err)
 	}
-	r.answer(err)
+	l.dirty = true
+	before := l.hold()
+	defer before.let()
+	err := l.db.DropPrefix(prefix)
+	if err == nil {
+		err = l.synced()
+	}
+	if err := errors.Join(err, before.mend(prefix, l.again)); err != nil {
+		return l.fail(err)
+	}
+	return nil
+}
+
+// again stores what was stored before.
+func (l *Log) again(entries []*badger.Entry) error {
+	if err := l.store(&batch{staged: staged{entries: entries}}); err != nil {
+		return l.fail(err)
+	}
+	return nil
 }
 
 // turn gets the next memtable's log ready when a commit has begun a new one.

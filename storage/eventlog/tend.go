@@ -74,7 +74,9 @@ func (l *Log) merge(from int32) {
 	}
 	if err == nil {
 		l.letGo()
-		err = l.db.Flatten(1)
+		before := l.hold()
+		err = errors.Join(l.db.Flatten(1), before.mend(nil, l.restore))
+		before.let()
 		l.letGo()
 	}
 	if err != nil {
