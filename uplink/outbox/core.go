@@ -146,6 +146,7 @@ type lane struct {
 	askedAt time.Time // when it was sent that again
 
 	suspicion suspicion
+	narrow    narrow
 
 	stalls, refusals, unread, gaps int
 }
@@ -260,7 +261,7 @@ func (c *Core) open(l *lane) bool {
 		limit = 1
 	}
 	return c.up && l.on && l.suspicion.until.IsZero() && len(c.flight) < limit &&
-		l.ahead < c.settings.Ahead && len(l.spans) < mostQueued && !(l.probing && len(l.spans) > 0)
+		l.ahead < c.settings.Ahead && len(l.spans) < mostQueued && l.narrow.allows(len(l.spans)) && !(l.probing && len(l.spans) > 0)
 }
 
 // Offer answers Want(name, after, n) with what the log holds; fewer than n events mean that it holds no more. An answer to

@@ -72,7 +72,7 @@ func TestABurstOfQuestionsIsAnsweredOnce(t *testing.T) {
 	}
 	again := b.drain(c)
 	expect(t, again[:1], "main:10<11-20h")
-	if len(again) != 9 {
+	if len(again) != 4 { // half of the nine that the broker may have had no room for
 		t.Fatalf("%d frames sent again: %s", len(again), show(again))
 	}
 	for _, s := range again {
@@ -83,8 +83,10 @@ func TestABurstOfQuestionsIsAnsweredOnce(t *testing.T) {
 		t.Fatalf("asked %d times more", asked)
 	}
 	expect(t, b.drain(c), "")
-	centre.hear(again...)
-	if centre.tell(t, c, 3) != 0 || c.Stored()[event.LaneMain] != 100 || !c.Deadline().IsZero() {
+	for centre.hear(again...); centre.tell(t, c, 3) == 0 && len(again) > 0; centre.hear(again...) {
+		again = b.drain(c)
+	}
+	if c.Stored()[event.LaneMain] != 100 || !c.Deadline().IsZero() {
 		t.Fatalf("stored %v", c.Stored())
 	}
 	reports := c.TakeReports()
@@ -114,8 +116,10 @@ func TestEachGapIsHeeded(t *testing.T) {
 	}
 	centre.hear(list[1:]...)
 	centre.tell(t, c, 36)
-	centre.hear(b.drain(c)...)
-	centre.tell(t, c, 37)
+	for i := range 3 { // less at a time
+		centre.hear(b.drain(c)...)
+		centre.tell(t, c, 37+i)
+	}
 	if c.Stored()[event.LaneMain] != 100 {
 		t.Fatalf("stored %v", c.Stored())
 	}
@@ -242,5 +246,32 @@ func TestALaneSwitchedOn(t *testing.T) {
 		if centre.tell(t, c, 3) != 0 || c.Stored()[event.LaneMain] != 20 {
 			t.Fatalf("stored %v", c.Stored())
 		}
+	}
+}
+
+// A broker that keeps few messages for its centre, and drops the others, is sent what it can keep: the lane gets through, with no
+// wait for a stall, and finds out when there is room again.
+func TestABrokerWithAShortQueueIsSentLess(t *testing.T) {
+	for _, room := range []int{5, 12, 40} {
+		b, c, centre := tens(4000), started(Settings{FrameEvents: 10}), far{}
+		at := 1
+		for ; c.Stored()[event.LaneMain] < 4000; at++ {
+			if at > 400 {
+				t.Fatalf("room for %d: stored %v after %d s", room, c.Stored(), at)
+			}
+			c.Tick(now(at))
+			list := b.drainAt(c, now(at))
+			for _, s := range list {
+				c.Acked(now(at), s.ID)
+			}
+			centre.hear(list[:min(room, len(list))]...)
+			centre.tell(t, c, at)
+		}
+		for _, r := range c.TakeReports() {
+			if r.Kind != ReportGap {
+				t.Errorf("room for %d: report %+v", room, r)
+			}
+		}
+		t.Logf("room for %d: %d s", room, at)
 	}
 }

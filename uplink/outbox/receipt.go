@@ -58,13 +58,19 @@ func (c *Core) again(now time.Time, l *lane, upto uint64) {
 		}
 		l.rewind()
 	default:
-		if l.gaps++; powerOfTwo(l.gaps) {
-			c.reports = append(c.reports, Report{Kind: ReportGap, Lane: l.name, From: upto + 1, Upto: l.sent, Count: l.gaps,
-				Text: fmt.Sprintf("lane %s: what followed %d did not reach the centre and is sent again: if this goes on, check the broker's queue limits", l.name, upto)})
-		}
-		l.rewind()
+		c.fill(l, upto)
 	}
 	l.asked, l.askedAt = upto+1, now
+}
+
+// fill sends again what was dropped behind a receipt, and less at a time.
+func (c *Core) fill(l *lane, upto uint64) {
+	if l.gaps++; powerOfTwo(l.gaps) {
+		c.reports = append(c.reports, Report{Kind: ReportGap, Lane: l.name, From: upto + 1, Upto: l.sent, Count: l.gaps,
+			Text: fmt.Sprintf("lane %s: what followed %d did not reach the centre and is sent again: if this goes on, check the broker's queue limits", l.name, upto)})
+	}
+	l.narrow.dropped(len(l.spans))
+	l.rewind()
 }
 
 // goBack begins again at a word below the receipt.
@@ -103,7 +109,8 @@ func (c *Core) doubt(l *lane, r topic.Receipt) error {
 // settle moves the receipt forward.
 func (c *Core) settle(now time.Time, l *lane, upto uint64) {
 	l.receipt = upto
-	for len(l.spans) > 0 && l.spans[0].last <= upto {
+	arrived := 0
+	for ; len(l.spans) > 0 && l.spans[0].last <= upto; arrived++ {
 		l.ahead -= l.spans[0].count
 		l.spans = l.spans[1:]
 	}
@@ -113,6 +120,7 @@ func (c *Core) settle(now time.Time, l *lane, upto uint64) {
 			l.pending = l.pending[1:]
 		}
 	}
+	l.narrow.came(arrived)
 	l.quiet, l.below = time.Time{}, false
 	if l.waiting() {
 		l.quiet = now
@@ -136,14 +144,18 @@ func (c *Core) Tick(now time.Time) {
 		if until := l.suspicion.until; !until.IsZero() && !now.Before(until) {
 			l.suspicion.until = time.Time{}
 		}
-		if l.quiet.IsZero() || now.Sub(l.quiet) < c.settings.StallAfter {
-			continue
-		}
-		if l.below {
+		wait := c.patience(l)
+		switch {
+		case l.quiet.IsZero() || now.Sub(l.quiet) < wait:
+		case l.below:
 			c.goBack(l, l.word)
-			continue
+		case wait < c.settings.StallAfter: // the last messages of a burst were dropped, too
+			l.narrow.wait = 2 * wait
+			c.doubtSize(now, l)
+			c.fill(l, l.receipt)
+		default:
+			c.stall(now, l)
 		}
-		c.stall(now, l)
 	}
 }
 
@@ -178,10 +190,11 @@ func (c *Core) Deadline() time.Time {
 	}
 	for i := range c.lanes {
 		l := &c.lanes[i]
-		for _, since := range [2]time.Time{l.quiet, l.blind} {
-			if !since.IsZero() {
-				sooner(since.Add(c.settings.StallAfter))
-			}
+		if !l.quiet.IsZero() {
+			sooner(l.quiet.Add(c.patience(l)))
+		}
+		if !l.blind.IsZero() {
+			sooner(l.blind.Add(c.settings.StallAfter))
 		}
 		if !l.suspicion.until.IsZero() {
 			sooner(l.suspicion.until)
