@@ -40,6 +40,7 @@ type request struct {
 	done  chan struct{} // closed when got and err stand
 	got   []Appended
 	err   error
+	held  *held // what the drop has dropped it from, to be mended and let go by whoever asked for the drop
 }
 
 // The states of a request.

@@ -29,7 +29,7 @@ func (l *Log) write() {
 		}
 		if first.alone() {
 			if first.drop != nil {
-				first.answer(l.drop(first.drop))
+				first.answer(l.drop(first))
 			} else {
 				first.answer(l.again(first.again))
 			}
@@ -455,7 +455,7 @@ func (l *Log) synced() error {
 
 // drop takes keys out of Badger, tables whole where it can. Badger takes no commit meanwhile: it writes what its memtable has
 // to a table, merges level 0, and writes the tables at the ends of the range anew.
-func (l *Log) drop(prefix []byte) error {
+func (l *Log) drop(r *request) error {
 	if err := l.broken(); err != nil {
 		return err
 	}
@@ -463,13 +463,12 @@ func (l *Log) drop(prefix []byte) error {
 		return errors.Join(ErrFull, err)
 	}
 	l.dirty = true
-	before := l.hold()
-	defer before.let()
-	err := l.db.DropPrefix(prefix)
+	r.held = l.hold()
+	err := l.db.DropPrefix(r.drop)
 	if err == nil {
 		err = l.synced()
 	}
-	if err := errors.Join(err, before.mend(prefix, l.again)); err != nil {
+	if err != nil {
 		return l.fail(err)
 	}
 	return nil

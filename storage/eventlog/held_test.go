@@ -66,7 +66,7 @@ func TestDropFails(t *testing.T) {
 		if err := d.Set(disk.Mode{Faults: []disk.Fault{c.fault}}); err != nil {
 			t.Fatal(err)
 		}
-		err := l.submit(t.Context(), &request{drop: bucketPrefix(event.LaneTrace, 0), done: make(chan struct{})})
+		err := l.dropAll(bucketPrefix(event.LaneTrace, 0))
 		if !errors.Is(err, c.want) {
 			t.Errorf("fault %d: the drop answered %v, want %v", i, err, c.want)
 		}

@@ -119,14 +119,24 @@ func (l *Log) sweep(lane event.Lane, buckets uint64) {
 		if err != nil || first == 0 || at+buckets > end {
 			return
 		}
-		r := &request{drop: bucketPrefix(lane, at), done: make(chan struct{})}
-		if l.submit(context.Background(), r) != nil {
+		if l.dropAll(bucketPrefix(lane, at)) != nil {
 			return // there is another time
 		}
 		l.swept[lane] = (at + 1) << bucketBits
 		l.letGo()
 		l.merge(mergeFrom)
 	}
+}
+
+// dropAll drops all keys that begin so. The writer goes on while the rest is looked at.
+func (l *Log) dropAll(prefix []byte) error {
+	r := &request{drop: prefix, done: make(chan struct{})}
+	err := l.submit(context.Background(), r)
+	if r.held != nil {
+		err = errors.Join(err, r.held.mend(prefix, l.restore))
+		r.held.let()
+	}
+	return err
 }
 
 // firstKey is the seq of a lane's first event from a seq on, readable or not, 0 = none.
