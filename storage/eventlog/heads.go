@@ -24,8 +24,9 @@ import (
 //
 // A disk that acknowledges a sync and keeps nothing can lose the end of the log and of its heads together, after a centre has
 // had what is lost. So seqs are promised, synced, in steps before they are given, and with a new boot of the machine numbering
-// goes on behind the last promise: no seq is given twice, unless such a disk forgets more than a step. Closing the log takes back
-// what was not given, so that a restart in good order leaves no gap.
+// goes on behind the last promise: no seq is given twice, unless such a disk forgets more than half a step, or the promise itself
+// since it was lying when the log was opened. Closing the log takes back what was not given, so that a restart in good order leaves
+// no gap.
 type heads struct {
 	epoch event.Epoch
 	last  [laneSlots]uint64 // by lane
