@@ -52,7 +52,35 @@ const (
 	// KindCarrierSilent is a centre's word that the stations behind one carrier fell silent together: carrier, station (each),
 	// count, duration, detail.
 	KindCarrierSilent Kind = 20
+	// KindAlarmRaised is arming's verdict on a zone or a partition (new), and the end of its cause (restore): partition, reason
+	// (the cause), state (the zone's), code, line_seq, mode, who, detail. Its Zone, KernelNS and line_seq are those of the edge.
+	KindAlarmRaised Kind = 21
+	// KindPartitionChanged tells a partition's new state: partition, state, previous, mode, who, reason, zone (each that is left out).
+	KindPartitionChanged Kind = 22
+	// KindZoneBypassed tells that a zone is left out (new) or counts again (restore): partition, state (soft, hard, swinger), who, reason.
+	KindZoneBypassed Kind = 23
+	// KindArmingRefused tells a wish at the keypad that was not done: partition, action, who, reason, zone (each that is in the way), count.
+	KindArmingRefused Kind = 24
+	// KindDuress tells that somebody is made to disarm: partition, who, code. It is silent: no screen, page or view of the station shows it.
+	KindDuress Kind = 25
+	// KindMaintenance tells that a zone or the whole station is under test or left out by an engineer (new), still is, once a day
+	// (status), or is not any more (restore): zone, partition, state (test, bypass), who, reason, duration, expires.
+	KindMaintenance Kind = 26
+	// KindTourChecked tells what a guard tour's checkpoint has seen: tour, checkpoint, state (checked, missed, early, late,
+	// out-of-order, stranger), who, expires, detail.
+	KindTourChecked Kind = 27
+	// KindSensorChanged tells that a measured value left its limits or its sensor failed: state, previous, value, unit, limit, reason, detail.
+	KindSensorChanged Kind = 28
+	// KindSensorRead is a measured value as it was: value, unit.
+	KindSensorRead Kind = 29
+	// KindBusChanged tells that a bus of chips is stuck or dead (new) or works again (restore): bus, state, previous, reason, detail, count.
+	KindBusChanged Kind = 30
+	// KindOutputChanged tells what a siren, a strobe or another output was driven to: output, state, partition, reason, who, duration.
+	KindOutputChanged Kind = 31
 )
+
+// Silent says that an event of this kind goes to the centres and is shown nowhere at the station itself.
+func (k Kind) Silent() bool { return k == KindDuress }
 
 // kindName is the word of the JSON view; "" for a kind that this version does not know.
 func kindName(k Kind) string {
@@ -97,6 +125,28 @@ func kindName(k Kind) string {
 		return "station.silent"
 	case KindCarrierSilent:
 		return "carrier.silent"
+	case KindAlarmRaised:
+		return "alarm.raised"
+	case KindPartitionChanged:
+		return "partition.changed"
+	case KindZoneBypassed:
+		return "zone.bypassed"
+	case KindArmingRefused:
+		return "arming.refused"
+	case KindDuress:
+		return "duress"
+	case KindMaintenance:
+		return "maintenance"
+	case KindTourChecked:
+		return "tour.checked"
+	case KindSensorChanged:
+		return "sensor.changed"
+	case KindSensorRead:
+		return "sensor.read"
+	case KindBusChanged:
+		return "bus.changed"
+	case KindOutputChanged:
+		return "output.changed"
 	}
 	return ""
 }

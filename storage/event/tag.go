@@ -55,6 +55,16 @@ const (
 	TagStage         Tag = 48 // text: where the daily test alarm stopped: line, log, uplink or screen
 	TagZone          Tag = 49 // text: a zone id, where the event's own Zone is not meant
 	TagUnreceipted   Tag = 50 // uint: how many of count events some centre had given no receipt for
+	TagPartition     Tag = 51 // text: partition id
+	TagLineSeq       Tag = 52 // uint: the number of the edge on its own line
+	TagValue         Tag = 53 // text: a decimal number, in the unit
+	TagUnit          Tag = 54 // text: of the value, such as °C, V, mm
+	TagMode          Tag = 55 // text: how a partition is armed: away, stay or night
+	TagOutput        Tag = 56 // text: output id
+	TagBus           Tag = 57 // text: bus id
+	TagTour          Tag = 58 // text: guard tour id
+	TagCheckpoint    Tag = 59 // text: checkpoint id
+	TagLimit         Tag = 60 // text: a decimal number, in the unit: the limit that the value left
 )
 
 func tagName(t Tag) string {
@@ -70,7 +80,8 @@ func tagName(t Tag) string {
 		TagDuration: "duration", TagExpires: "expires", TagReceiver: "receiver", TagLine: "line", TagExtra: "extra",
 		TagAccountInData: "account_in_data", TagAction: "action", TagEncrypted: "encrypted",
 		TagStation: "station", TagCarrier: "carrier", TagStage: "stage", TagZone: "zone",
-		TagUnreceipted: "unreceipted",
+		TagUnreceipted: "unreceipted", TagPartition: "partition", TagLineSeq: "line_seq", TagValue: "value", TagUnit: "unit",
+		TagMode: "mode", TagOutput: "output", TagBus: "bus", TagTour: "tour", TagCheckpoint: "checkpoint", TagLimit: "limit",
 	}
 	if int(t) < len(names) {
 		return names[t]

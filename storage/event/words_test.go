@@ -40,12 +40,12 @@ func TestWordsComeBack(t *testing.T) {
 }
 
 func TestEveryNumberHasAWord(t *testing.T) {
-	for k := event.KindLogOpened; k <= event.KindCarrierSilent; k++ {
+	for k := event.KindLogOpened; k <= event.KindOutputChanged; k++ {
 		if s := k.String(); s == "" || s[:4] == "kind" {
 			t.Errorf("kind %d has no word", k)
 		}
 	}
-	for tag := event.TagState; tag <= event.TagUnreceipted; tag++ {
+	for tag := event.TagState; tag <= event.TagLimit; tag++ {
 		if s := tag.String(); s == "" || s[:3] == "tag" {
 			t.Errorf("tag %d has no word", tag)
 		}
