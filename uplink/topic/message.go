@@ -36,6 +36,28 @@ type State struct {
 	Panels  []PanelState          `json:"panels,omitempty"`
 	Cameras []CameraState         `json:"cameras,omitempty"`
 	Gauges  map[string]float64    `json:"gauges,omitempty"` // name with unit, such as disk_free_bytes
+
+	Partitions []PartitionState `json:"partitions,omitempty"`
+	Sensors    []SensorState    `json:"sensors,omitempty"`
+}
+
+// PartitionState is how a partition stands. Nothing of duress is ever in it: the station's own screen shows the same.
+type PartitionState struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name,omitempty"`
+	State    string    `json:"state"`          // disarmed, arming, armed_away, armed_stay, armed_night, entry, alarm, alarm_memory, tamper, fault, walk_test, maintenance
+	Mode     string    `json:"mode,omitempty"` // away, stay or night while it is armed
+	Since    time.Time `json:"since,omitzero"`
+	Bypassed []string  `json:"bypassed,omitempty"` // ids of the zones that are left out
+}
+
+// SensorState is what a sensor measured last.
+type SensorState struct {
+	ID    string    `json:"id"`
+	Name  string    `json:"name,omitempty"`
+	State string    `json:"state"`          // normal, low, high, fault, missing, unknown; of the power: mains, battery, battery-low
+	Text  string    `json:"text,omitempty"` // values with their units, for people
+	Since time.Time `json:"since,omitzero"`
 }
 
 // ZoneState is the present state of one zone.

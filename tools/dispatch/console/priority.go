@@ -17,7 +17,8 @@ const (
 )
 
 // priority ranks an alarm for the queue. Panels say what it is by SIA codes (DC-03, two letters) or Contact ID codes (DC-05,
-// three digits), and an active zone says by a SIA code what it is for. A supervised line that is not read as normal or
+// three digits), and an active zone says by a SIA code what it is for, as arming's verdict does. Somebody made to disarm is in danger; water, heat or cold
+// beyond a limit threatens the place. A supervised line that is not read as normal or
 // active is a fault of the line. Silence, stalled receipts and tests that did not come through are faults of a device or a line,
 // but for a silence that follows an alarm, and one that covers many villages.
 func priority(e event.Event) int {
@@ -29,8 +30,12 @@ func priority(e event.Event) int {
 		return priorityThreat
 	case e.Kind == event.KindCarrierSilent:
 		return priorityWide
-	case e.Kind == event.KindZoneChanged && state == "active":
+	case e.Kind == event.KindDuress:
+		return priorityLife
+	case e.Kind == event.KindZoneChanged && state == "active", e.Kind == event.KindAlarmRaised && code != "":
 		return siaPriority(code)
+	case e.Kind == event.KindSensorChanged && (state == "high" || state == "low"):
+		return priorityProperty
 	case e.Kind != event.KindPanelEvent:
 		return priorityDevice
 	}

@@ -75,6 +75,12 @@ type words struct {
 	Text    string `json:"text,omitempty"`
 	Reason  string `json:"reason,omitempty"`
 	Detail  string `json:"detail,omitempty"`
+
+	Partition string `json:"partition,omitempty"`
+	Mode      string `json:"mode,omitempty"`
+	Value     string `json:"value,omitempty"`
+	Unit      string `json:"unit,omitempty"`
+	Who       string `json:"who,omitempty"`
 }
 
 func wordsOf(b event.Body) words {
@@ -82,7 +88,8 @@ func wordsOf(b event.Body) words {
 	return words{
 		State: get(event.TagState), Code: get(event.TagCode), Format: get(event.TagFormat), Account: get(event.TagAccount),
 		Area: get(event.TagArea), User: get(event.TagUser), Text: get(event.TagText), Reason: get(event.TagReason),
-		Detail: get(event.TagDetail),
+		Detail: get(event.TagDetail), Partition: get(event.TagPartition), Mode: get(event.TagMode),
+		Value: get(event.TagValue), Unit: get(event.TagUnit), Who: get(event.TagWho),
 	}
 }
 
@@ -111,7 +118,7 @@ func (v villages) alarm(a ledger.Alarm) alarmView {
 		ID: e.Name(), Row: a.Row, Station: e.Station, Epoch: e.Epoch.String(), Seq: e.Seq,
 		Jurisdiction: s.Address.Jurisdiction, Village: s.Name,
 		Kind: e.Kind.String(), Words: wordsOf(e.Body), Priority: priority(e), Severity: e.Severity.String(),
-		Zone: e.Zone, ZoneName: zoneName(s.State, e.Zone), Source: e.Source,
+		Zone: e.Zone, ZoneName: placeName(s.State, e), Source: e.Source,
 		At: e.At, Clock: e.ClockQuality.String(), Received: a.Received,
 		State: "open", Owner: a.Owner, Claimed: a.Claimed, ClosedBy: a.ClosedBy, Closed: a.Closed, Restored: a.Restored,
 		Actions: make([]actionView, 0, len(a.Actions)),
@@ -200,10 +207,22 @@ func (v villages) alarms(as []ledger.Alarm) []alarmView {
 	return out
 }
 
-func zoneName(s topic.State, zone string) string {
+// placeName is what the village calls where an event was felt: its zone, its sensor, else its partition.
+func placeName(s topic.State, e event.Event) string {
 	for _, z := range s.Zones {
-		if z.ID == zone {
+		if z.ID == e.Zone {
 			return z.Name
+		}
+	}
+	for _, x := range s.Sensors {
+		if x.ID == e.Zone {
+			return x.Name
+		}
+	}
+	id, _ := e.Body.Text(event.TagPartition)
+	for _, p := range s.Partitions {
+		if p.ID == id && e.Zone == "" {
+			return p.Name
 		}
 	}
 	return ""
@@ -258,6 +277,9 @@ type stationView struct {
 	Started      time.Time           `json:"started,omitzero"`
 	Farewell     bool                `json:"farewell,omitempty"` // it stopped in good order
 	Gauges       map[string]float64  `json:"gauges,omitempty"`
+
+	Partitions []topic.PartitionState `json:"partitions"`
+	Sensors    []topic.SensorState    `json:"sensors"`
 }
 
 // Of a station that does not say how often it speaks.
@@ -280,6 +302,7 @@ func stationViewOf(s ledger.Station, now time.Time) stationView {
 		Heads: laneWords(s.State.Heads), Stored: laneWords(s.Heads),
 		Cameras: orEmpty(s.State.Cameras), Zones: orEmpty(s.State.Zones), Panels: orEmpty(s.State.Panels),
 		Carrier: s.State.Carrier, Started: s.State.Started, Farewell: !s.Farewell.IsZero(), Gauges: s.State.Gauges,
+		Partitions: orEmpty(s.State.Partitions), Sensors: orEmpty(s.State.Sensors),
 	}
 	if !s.LastWord.IsZero() {
 		v.Age = max(0, now.Sub(s.LastWord).Seconds())

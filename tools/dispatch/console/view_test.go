@@ -24,10 +24,16 @@ func TestPriorities(t *testing.T) {
 	silent := func(reason string) event.Event {
 		return event.Event{Kind: event.KindStationSilent, Body: event.NewBody(event.Text(event.TagReason, reason))}
 	}
+	raised := func(reason, code string) event.Event {
+		return event.Event{Kind: event.KindAlarmRaised, Body: event.NewBody(event.Text(event.TagReason, reason), event.Text(event.TagCode, code))}
+	}
+	sensor := func(state string) event.Event {
+		return event.Event{Kind: event.KindSensorChanged, Body: event.NewBody(event.Text(event.TagState, state))}
+	}
 	for want, es := range map[int][]event.Event{
-		priorityLife:     {active("PA"), active("FA"), silent(watch.ReasonThreat), panel("PA"), panel("HA"), panel("FA"), panel("MA"), panel("GA"), panel("QA"), panel("120"), panel("110"), panel("100"), panel("151")},
-		priorityProperty: {panel("BA"), panel("130"), panel("134"), panel("140"), panel("BV"), panel("UA"), panel(""), zone("active"), active("BA"), {Kind: event.KindCarrierSilent}},
-		priorityDevice: {active("TA"), active("RP"), panel("TA"), panel("137"), panel("145"), panel("154"), panel("161"), panel("301"), panel("FT"), panel("YC"), panel("1"),
+		priorityLife:     {{Kind: event.KindDuress}, raised("instant", "HA"), raised("opened-while-down", "FA"), active("PA"), active("FA"), silent(watch.ReasonThreat), panel("PA"), panel("HA"), panel("FA"), panel("MA"), panel("GA"), panel("QA"), panel("120"), panel("110"), panel("100"), panel("151")},
+		priorityProperty: {raised("entry-expired", "BA"), sensor("high"), sensor("low"), panel("BA"), panel("130"), panel("134"), panel("140"), panel("BV"), panel("UA"), panel(""), zone("active"), active("BA"), {Kind: event.KindCarrierSilent}},
+		priorityDevice: {raised("always-on", "TA"), raised("always-on", ""), sensor("fault"), sensor("battery"), {Kind: event.KindBusChanged}, {Kind: event.KindTourChecked}, active("TA"), active("RP"), panel("TA"), panel("137"), panel("145"), panel("154"), panel("161"), panel("301"), panel("FT"), panel("YC"), panel("1"),
 			zone("missing"), zone("short"), zone(""), {Kind: event.KindPanelLink}, {Kind: event.KindCameraState}, silent(""), silent(watch.ReasonFarewell), {Kind: event.KindTestFailed}, {Kind: event.KindCentreStalled}},
 	} {
 		for _, e := range es {
@@ -60,6 +66,21 @@ func TestTheCameraToShow(t *testing.T) {
 	} {
 		if got := cameraFor(c.state, c.event).ID; got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestThePlaceOfAnAlarm(t *testing.T) {
+	s := topic.State{
+		Zones: []topic.ZoneState{{ID: "door", Name: "大门"}}, Sensors: []topic.SensorState{{ID: "cellar", Name: "地窖"}},
+		Partitions: []topic.PartitionState{{ID: "house", Name: "警务室"}},
+	}
+	house := event.NewBody(event.Text(event.TagPartition, "house"))
+	for want, e := range map[string]event.Event{
+		"大门": {Zone: "door", Body: house}, "地窖": {Zone: "cellar"}, "警务室": {Body: house}, "": {Zone: "attic", Body: house},
+	} {
+		if got := placeName(s, e); got != want {
+			t.Errorf("zone %q: %q, want %q", e.Zone, got, want)
 		}
 	}
 }

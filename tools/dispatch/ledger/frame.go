@@ -153,7 +153,7 @@ func follow(ctx context.Context, tx *sql.Tx, e event.Event, row int64, received 
 		return true, testStored(ctx, tx, e, row, received)
 	case e.Kind == event.KindTestFailed && e.Station != Centre:
 		err = testFailed(ctx, tx, e, received)
-	case e.Kind == event.KindZoneChanged || e.Kind == event.KindPanelEvent:
+	case e.Kind == event.KindZoneChanged || e.Kind == event.KindPanelEvent || e.Kind == event.KindAlarmRaised || e.Kind == event.KindDuress:
 		_, err = tx.ExecContext(ctx, "UPDATE station SET threat = ? WHERE id = ?", row, e.Station)
 	}
 	if err != nil {

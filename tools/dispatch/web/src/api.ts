@@ -15,7 +15,7 @@ export interface Alarm {
   jurisdiction: string;
   village: string;
   kind: string;
-  words: { state?: string; code?: string; format?: string; account?: string; area?: string; user?: string; text?: string; reason?: string; detail?: string };
+  words: { state?: string; code?: string; format?: string; account?: string; area?: string; user?: string; text?: string; reason?: string; detail?: string; partition?: string; mode?: string; value?: string; unit?: string; who?: string };
   priority: 1 | 2 | 3;
   severity: string;
   zone?: string;
@@ -78,6 +78,15 @@ export interface Station {
   farewell?: boolean;
   gauges?: { [name: string]: number };
   cameras: Camera[];
+  partitions: Partition[];
+}
+
+/** Zones that are armed together, and how they stand. */
+export interface Partition {
+  id: string;
+  name?: string;
+  state: string;
+  bypassed?: string[];
 }
 
 export interface Viewing {

@@ -6,7 +6,7 @@ import { say, sayIf, type Key } from "./words";
 
 const siaCodes: Record<string, Key> = {
   BA: "code_burglary", FA: "code_fire", PA: "code_panic", HA: "code_holdup", MA: "code_medical", QA: "code_emergency",
-  GA: "code_gas", KA: "code_fire", TA: "code_tamper", PH: "code_panic", BV: "code_burglary", RP: "code_test",
+  GA: "code_gas", WA: "code_flood", KA: "code_fire", TA: "code_tamper", PH: "code_panic", BV: "code_burglary", RP: "code_test",
 };
 
 const contactIDCodes: [RegExp, Key][] = [
@@ -20,6 +20,7 @@ const contactIDCodes: [RegExp, Key][] = [
   [/^13\d$/, "code_burglary"],
   [/^14[45]$/, "code_tamper"],
   [/^151$/, "code_gas"],
+  [/^154$/, "code_flood"],
 ];
 
 /** The alarm's name in a few words. */
@@ -28,6 +29,18 @@ export function title(a: Alarm): string {
     case "zone.changed":
       if (a.words.state === "active" && a.words.code) return codeTitle(a.words.code);
       return sayIf(`zone_${a.words.state ?? ""}`, say("zone_other", a.words.state ?? ""));
+    case "alarm.raised":
+      return a.words.code ? codeTitle(a.words.code) : sayIf(`zone_${a.words.state ?? ""}`, say("zone_active"));
+    case "duress":
+      return say("code_duress");
+    case "sensor.changed":
+      return sayIf(`sensor_${(a.words.state ?? "").replace("-", "_")}`, say("sensor_fault"));
+    case "bus.changed":
+      return say("bus_changed");
+    case "tour.checked":
+      return say("tour_checked");
+    case "output.changed":
+      return say("output_fault");
     case "panel.event":
       return codeTitle(a.words.code ?? "");
     case "panel.link":
@@ -64,6 +77,7 @@ export function where(a: Alarm): string {
     case "centre.stalled":
       return a.count ? say("stalled_count", a.count) : a.source;
   }
+  if (a.kind === "sensor.changed" && a.words.value) return `${a.zone_name || a.zone || a.source} ${a.words.value} ${a.words.unit ?? ""}`;
   return a.zone_name || a.zone || a.words.text || a.source;
 }
 

@@ -1,13 +1,13 @@
 // The right column's lower half: every station with the age of its last word, what it still has to send, and its cameras; and,
 // where somebody asks for it, how its uplink and its clock do.
 
-import type { Camera, Station } from "./api";
+import type { Camera, Partition, Station } from "./api";
 import type { Desk } from "./desk";
 import { h, put, text } from "./dom";
 import { county, figure } from "./kinds";
 import { healthShape, pictures } from "./shapes";
 import { ago, timeOfDay } from "./time";
-import { current, say, type Key } from "./words";
+import { current, say, sayIf, type Key } from "./words";
 
 export class Roster {
   readonly element = h("section", { class: "roster panel" });
@@ -73,7 +73,7 @@ export class Roster {
       { "data-station": s.id, "data-state": s.health },
       healthShape(s.health),
       who,
-      h("div", { class: "cams" }, ...s.cameras.map((c) => this.camera(s, c))),
+      h("div", { class: "cams" }, ...s.cameras.map((c) => this.camera(s, c)), ...s.partitions.map((p) => partition(s, p))),
       h(
         "div",
         { class: "health" },
@@ -143,6 +143,13 @@ export class Roster {
       c.name || c.id,
     );
   }
+}
+
+/** How a partition stood when the station was last heard; of one that is not heard now, it is not known. */
+function partition(s: Station, p: Partition): HTMLElement {
+  const state = s.health === "fresh" ? p.state : "unknown";
+  const left = p.bypassed?.length ? say("partition_bypassed", p.bypassed.join(", ")) : "";
+  return h("span", { class: "part", "data-state": state, title: left }, `${p.name || p.id} · ${sayIf(`partition_${state}`, state)}`, left ? h("small", {}, ` −${p.bypassed!.length}`) : null);
 }
 
 function rank(s: Station): number {
