@@ -21,6 +21,7 @@ import (
 	"watchpost/storage/event"
 	"watchpost/tools/dispatch/intake"
 	"watchpost/tools/dispatch/ledger"
+	"watchpost/tools/dispatch/ledger/ledgertest"
 	"watchpost/uplink/topic"
 )
 
@@ -76,22 +77,7 @@ func caoping() topic.Address {
 
 func open(t *testing.T) *desk {
 	t.Helper()
-	dir := t.TempDir()
-	if err := ledger.Create(t.Context(), dir, "常山县"); err != nil {
-		t.Fatal(err)
-	}
-	book, err := ledger.Open(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := book.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := book.Enrol(t.Context(), ledger.Station{Address: caoping(), Name: "草坪村"}); err != nil {
-		t.Fatal(err)
-	}
+	book := ledgertest.Open(t, ledger.Station{Address: caoping(), Name: "草坪村"})
 	d := &desk{t: t, book: book, stations: &stations{}, people: make(map[string]bool)}
 	d.start()
 	return d

@@ -17,6 +17,7 @@ import (
 
 	"watchpost/storage/event"
 	"watchpost/tools/dispatch/ledger"
+	"watchpost/tools/dispatch/ledger/ledgertest"
 	"watchpost/uplink/topic"
 )
 
@@ -42,23 +43,7 @@ func open(t *testing.T) *office {
 // fresh is a ledger with one station in its roster.
 func fresh(t testing.TB) *ledger.Ledger {
 	t.Helper()
-	dir := t.TempDir()
-	if err := ledger.Create(t.Context(), dir, "x"); err != nil {
-		t.Fatal(err)
-	}
-	book, err := ledger.Open(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := book.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := book.Enrol(t.Context(), ledger.Station{Address: caoping(), Name: "草坪村"}); err != nil {
-		t.Fatal(err)
-	}
-	return book
+	return ledgertest.Open(t, ledger.Station{Address: caoping(), Name: "草坪村"})
 }
 
 // hire starts anew on the same ledger, as after a restart or a lost link.

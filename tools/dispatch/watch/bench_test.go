@@ -9,6 +9,7 @@ import (
 
 	"watchpost/storage/event"
 	"watchpost/tools/dispatch/ledger"
+	"watchpost/tools/dispatch/ledger/ledgertest"
 	"watchpost/uplink/topic"
 )
 
@@ -46,19 +47,7 @@ func cpu(b *testing.B) time.Duration {
 // crowd is a ledger of n stations that all have just spoken.
 func crowd(b *testing.B, n int) (*ledger.Ledger, time.Time) {
 	b.Helper()
-	dir := b.TempDir()
-	if err := ledger.Create(b.Context(), dir, "x"); err != nil {
-		b.Fatal(err)
-	}
-	book, err := ledger.Open(b.Context(), dir)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := book.Close(); err != nil {
-			b.Error(err)
-		}
-	})
+	book := ledgertest.Open(b)
 	now := time.Now()
 	var words []ledger.Word
 	var frames []ledger.Arrival

@@ -15,6 +15,7 @@ import (
 	"watchpost/storage/event"
 	"watchpost/tools/dispatch/intake"
 	"watchpost/tools/dispatch/ledger"
+	"watchpost/tools/dispatch/ledger/ledgertest"
 	"watchpost/uplink/topic"
 )
 
@@ -41,24 +42,11 @@ type centre struct {
 
 func open(t *testing.T, stations ...string) *centre {
 	t.Helper()
-	dir := t.TempDir()
-	if err := ledger.Create(t.Context(), dir, "x"); err != nil {
-		t.Fatal(err)
-	}
-	book, err := ledger.Open(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := book.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	var roster []ledger.Station
 	for _, id := range stations {
-		if err := book.Enrol(t.Context(), ledger.Station{Address: topic.Address{Jurisdiction: "changshan", Station: id}, Name: id}); err != nil {
-			t.Fatal(err)
-		}
+		roster = append(roster, ledger.Station{Address: topic.Address{Jurisdiction: "changshan", Station: id}, Name: id})
 	}
+	book := ledgertest.Open(t, roster...)
 	c := &centre{t: t, book: book, ear: &ear{since: clock()}, now: clock(), seq: make(map[string]uint64)}
 	c.restart()
 	return c
