@@ -18,8 +18,20 @@
 //	box      ok read <line> <level>  |  err read <line> <text>
 //	station  set <line> <level>                                 outputs only
 //	box      ok set <line> <level>  |  err set <line> <text>
+//	station  i2c <bus> <address> <n> <data>                     write data to a chip, then read n bytes, as one transaction
+//	box      ok i2c <bus> <data>  |  err i2c <bus> <fault> <text>
+//	station  w1 <bus> <strong> <n> <data>                       reset, write data, then read n bytes; strong = 1 holds the wire up
+//	box      ok w1 <bus> <data>  |  err w1 <bus> <fault> <text>
+//	station  w1search <bus>
+//	box      ok w1search <bus> <rom>,<rom>,…  |  err w1search <bus> <fault> <text>
 //	station  ping
 //	box      pong
+//
+// A bus of a box has a name of its own, made like a line's. <address> is two hexadecimal digits, <data> two for each byte, a ROM
+// sixteen as [ROM] prints it; small letters, and a hyphen for none at all. A transaction moves at most [MaxData] bytes each way,
+// a search finds at most [MaxROMs] chips. <fault> is one of noanswer, stuck, timeout, checksum and refused: the first four are
+// [ErrNoAnswer], [ErrStuck], [ErrTimeout] and [ErrChecksum], and refused means that the request was not even tried. A connection
+// has one such request under way at a time. A box that does not know a verb answers err <verb> <bus> refused <text>.
 //
 // kernel_ns is CLOCK_MONOTONIC of the box's kernel at the edge, in nanoseconds. seq counts all edges of the box and line_seq
 // those of one line, both from 1 since the box started, whoever watches; so a jump in line_seq is a count of lost edges. In
@@ -39,8 +51,12 @@ import (
 const (
 	// MaxLine is the longest protocol line in bytes, its line feed included.
 	MaxLine = 256
-	// MaxName is the longest line name in bytes.
+	// MaxName is the longest name of a line or a bus in bytes.
 	MaxName = 32
+	// MaxData is how many bytes one transaction of a box's bus may write, and how many it may read.
+	MaxData = 96
+	// MaxROMs is how many 1-wire chips a box can tell in one answer.
+	MaxROMs = 12
 )
 
 // Quality says how far the level of an [Edge] can be believed.

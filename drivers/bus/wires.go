@@ -31,10 +31,6 @@ type SPI interface {
 	Tx(w, r []byte) error
 }
 
-// ROM is the 64-bit code of a 1-wire chip as printed on it, least significant byte first on the wire: family code in the
-// lowest byte, CRC-8 in the highest (Maxim application note 27).
-type ROM uint64
-
 // OneWire is a bus of 1-wire chips. Tx resets the bus, writes w and then reads r; strong asks for the strong pull-up after
 // the last bit. Search lists the chips that are there.
 type OneWire interface {
