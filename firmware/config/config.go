@@ -15,17 +15,26 @@ var Reference string
 
 // Config is one station's configuration: validated, with defaults filled in and paths anchored at the file.
 type Config struct {
-	Station  Station  `yaml:"station"`
-	Data     string   `yaml:"data"`
-	Log      Log      `yaml:"log"`
-	Boards   []Board  `yaml:"boards"`
-	Zones    []Zone   `yaml:"zones"`
-	Panels   Panels   `yaml:"panels"`
-	Cameras  []Camera `yaml:"cameras"`
-	Centres  []Centre `yaml:"centres"`
-	Access   []Rule   `yaml:"access"`
-	Viewings Viewings `yaml:"viewings"`
-	Test     Test     `yaml:"test"`
+	Station    Station     `yaml:"station"`
+	Data       string      `yaml:"data"`
+	Log        Log         `yaml:"log"`
+	Buses      []Bus       `yaml:"buses"`
+	Boards     []Board     `yaml:"boards"`
+	ADCs       []ADC       `yaml:"adcs"`
+	Zones      []Zone      `yaml:"zones"`
+	Sensors    []Sensor    `yaml:"sensors"`
+	Power      Power       `yaml:"power"`
+	Outputs    []Output    `yaml:"outputs"`
+	Partitions []Partition `yaml:"partitions"`
+	Users      []User      `yaml:"users"`
+	Tours      []Tour      `yaml:"tours"`
+	Watchdog   Watchdog    `yaml:"watchdog"`
+	Panels     Panels      `yaml:"panels"`
+	Cameras    []Camera    `yaml:"cameras"`
+	Centres    []Centre    `yaml:"centres"`
+	Access     []Rule      `yaml:"access"`
+	Viewings   Viewings    `yaml:"viewings"`
+	Test       Test        `yaml:"test"`
 }
 
 // Station says which station this is.
@@ -48,37 +57,6 @@ type Keep struct {
 	Main  Size `yaml:"main"`  // default 256 MiB
 	Read  Size `yaml:"read"`  // default 512 MiB
 	Trace Size `yaml:"trace"` // default 64 MiB
-}
-
-// Board is a box with input lines.
-type Board struct {
-	ID      string `yaml:"id"`
-	Backend string `yaml:"backend"` // linesock
-	Socket  string `yaml:"socket"`
-}
-
-// KindTest is the kind of the zone that the daily test alarm comes in by.
-const KindTest = "test"
-
-// ZoneKinds are what a zone may be for, and the SIA code (DC-03) of its alarm.
-func ZoneKinds() map[string]string {
-	return map[string]string{
-		"intrusion": "BA", "panic": "PA", "hold-up": "HA", "tamper": "TA", "fire": "FA", "gas": "GA", "medical": "MA",
-		KindTest: "RP",
-	}
-}
-
-// Zone is one supervised input on one line of a board.
-type Zone struct {
-	ID       string        `yaml:"id"`
-	Name     string        `yaml:"name"`
-	Board    string        `yaml:"board"`
-	Line     string        `yaml:"line"`
-	Rest     string        `yaml:"rest"` // closed or open
-	Kind     string        `yaml:"kind"` // a key of ZoneKinds
-	Debounce time.Duration `yaml:"debounce"`
-	Severity string        `yaml:"severity"` // alarm, warning or notice
-	Camera   string        `yaml:"camera"`
 }
 
 // Panels sets up the DC-09 receiver; without Listen there is none.

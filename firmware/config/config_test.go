@@ -64,7 +64,7 @@ func TestEachMistakeIsExplained(t *testing.T) {
 		{"zone without a name", `"002": 大门`, `"002": ""`, "panels.accounts[0].zones", "1 to 64 bytes"},
 		{"rule for nobody", "roles: [dispatcher]", "roles: []", "access[0].roles", "name the roles"},
 		{"bad account", `id: "1409"`, `id: "14x9"`, "panels.accounts[0].id", "hex digits"},
-		{"two zones on a line", "line: panic", "line: door", "zones[1].line", "feeds two zones"},
+		{"two zones on a line", "line: panic", "line: door", "zones[1].line", "zone office-door has it already"},
 		{"no lanes", "[alarm, main, read, trace] ", "[] ", "centres[0].lanes", "leave it out for all lanes"},
 		{"list expected", "lanes: [alarm, main, read, trace]", "lanes: alarm", "centres[0].lanes", "want a list"},
 		{"mapping expected", "  keep: {main: 256MiB, read: 512MiB, trace: 64MiB}", "  keep: 64MiB", "log.keep", "want keys and values"},

@@ -89,7 +89,7 @@ func parse(path string, text []byte) (*Config, *sheet, error) {
 		}
 	}
 	if len(s.problems) == 0 {
-		c.fill()
+		c.fill(s)
 		c.validate(s)
 		c.anchor(filepath.Dir(path))
 		c.validateSockets(s)

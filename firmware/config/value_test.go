@@ -54,7 +54,7 @@ func TestDistance(t *testing.T) {
 	})
 }
 
-// Whatever key one letter is left out of, at whatever depth, the key itself is what is offered.
+// Whatever key one letter is left out of, at whatever depth, the key itself is what is offered, or another as near.
 func TestAnyKeyWithALetterLeftOutIsFound(t *testing.T) {
 	var types []reflect.Type
 	var collect func(t reflect.Type)
@@ -79,7 +79,9 @@ func TestAnyKeyWithALetterLeftOutIsFound(t *testing.T) {
 			}
 			for i := range name {
 				typo := name[:i] + name[i+1:]
-				if got, want := nearest(typo, fieldNames(typ)), fmt.Sprintf("; did you mean %s?", name); got != want {
+				got, want := nearest(typo, fieldNames(typ)), fmt.Sprintf("; did you mean %s?", name)
+				offered := strings.TrimSuffix(strings.TrimPrefix(got, "; did you mean "), "?")
+				if got != want && distance(typo, offered) > 1 { // another key may be one letter away, too
 					t.Errorf("%s in %s: %s, want %s", typo, typ.Name(), got, want)
 				}
 				checked++
