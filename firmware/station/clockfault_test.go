@@ -82,7 +82,7 @@ func startWithClock(t *testing.T, now func() time.Time) (*testStation, func(acco
 	s := &testStation{dir: dir, line: switchboard{make(chan bool)}, panel: make(chan string, 4)}
 	s.Station, err = New(Options{
 		Config: c, Log: slog.New(slog.DiscardHandler), Now: now, NoDoor: true,
-		Edition: Edition{Buses: Buses{"linesock": func(config.Board, *slog.Logger) (bus.Lines, error) { return s.line, nil }}},
+		Edition: Edition{Buses: Buses{Lines: map[string]func(config.Board, *slog.Logger) (bus.Lines, error){"linesock": func(config.Board, *slog.Logger) (bus.Lines, error) { return s.line, nil }}}},
 		Listening: func(a net.Addr) {
 			if a.Network() == "tcp" {
 				s.panel <- a.String()

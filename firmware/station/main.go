@@ -29,7 +29,7 @@ func memoryLimit(c *config.Config) int64 {
 // Edition is what one build of the agent differs in from another.
 type Edition struct {
 	Version string // as the linker was told
-	Buses   Buses  // back ends for boards, beyond the built-in ones
+	Buses   Buses  // back ends beyond the built-in ones
 }
 
 // Main is the agent: it reads its arguments, runs one station until ctx ends and answers the exit code.

@@ -31,8 +31,12 @@ import (
 // stopGrace is how long each task may take to stop.
 const stopGrace = 5 * time.Second
 
-// Buses are back ends for boards beyond the built-in ones, by the name that a configuration gives them.
-type Buses map[string]func(config.Board, *slog.Logger) (bus.Lines, error)
+// Buses are back ends beyond the built-in ones, by the name that a configuration gives them.
+type Buses struct {
+	Lines   map[string]func(config.Board, *slog.Logger) (bus.Lines, error)
+	I2C     map[string]func(config.Bus, *slog.Logger) (bus.I2C, error)
+	OneWire map[string]func(config.Bus, *slog.Logger) (bus.OneWire, error)
+}
 
 // Options are what a station is made of.
 type Options struct {
@@ -191,7 +195,7 @@ func (s *Station) drivers() []drivers.Driver {
 }
 
 func openBoard(b config.Board, o Options) (bus.Lines, error) {
-	if open, ok := o.Edition.Buses[b.Backend]; ok {
+	if open, ok := o.Edition.Buses.Lines[b.Backend]; ok {
 		return open(b, o.Log)
 	}
 	return linesock.New(linesock.Options{Socket: b.Socket, Log: o.Log.With("board", b.ID)})

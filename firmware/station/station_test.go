@@ -83,7 +83,7 @@ func startStation(t *testing.T, id string) *testStation {
 	s := &testStation{dir: dir, line: switchboard{make(chan bool)}, panel: make(chan string, 4)}
 	s.Station, err = New(Options{
 		Config: c, Log: slog.New(slog.DiscardHandler),
-		Edition: Edition{Version: "v-test", Buses: Buses{"linesock": func(config.Board, *slog.Logger) (bus.Lines, error) { return s.line, nil }}},
+		Edition: Edition{Version: "v-test", Buses: Buses{Lines: map[string]func(config.Board, *slog.Logger) (bus.Lines, error){"linesock": func(config.Board, *slog.Logger) (bus.Lines, error) { return s.line, nil }}}},
 		Listening: func(a net.Addr) {
 			if a.Network() == "tcp" {
 				s.panel <- a.String()
