@@ -1,6 +1,8 @@
 // A driver that is tested without a wire needs lines that a test can move, cut and lose edges on.
 //
 // Box is such a bus in memory; [Lines] is what every implementation of bus.Lines must do, run against Box and the real ones.
+// [Chips] and [Wires] are buses of chips in memory, [Faults] makes any bus a bad one, [Recorder] and [Play] write down what goes
+// over a bus and play it again; [I2C], [OneWire] and [Serial] hold implementations of those buses to their contracts.
 package bustest
 
 import (
