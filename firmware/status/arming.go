@@ -35,12 +35,21 @@ type Partition struct {
 	State string    `json:"state"` // one of the twelve: disarmed, arming, armed_away, …
 	Mode  string    `json:"mode,omitempty"`
 	Since time.Time `json:"since,omitzero"`
-	// Until is when the delay of arming or entry ends; zero = none runs.
+	// Until is when the exit, entry or siren time of the state ends; zero = none runs.
 	Until    time.Time `json:"until,omitzero"`
 	Bypassed []string  `json:"bypassed,omitempty"` // zones that are left out
-	Memory   []string  `json:"memory,omitempty"`   // zones that raised alarms since the memory was last cleared
-	Trouble  []string  `json:"trouble,omitempty"`  // zones that cannot be relied on
+	Memory   []Alarm   `json:"memory,omitempty"`   // what was raised since the memory was last cleared, oldest first
+	Trouble  []string  `json:"trouble,omitempty"`  // zones that are neither normal nor active
 	Walked   []string  `json:"walked,omitempty"`   // zones that the walk test has seen active
+}
+
+// Alarm is one entry of an alarm memory.
+type Alarm struct {
+	Zone   string    `json:"zone,omitempty"`
+	Reason string    `json:"reason,omitempty"` // the cause
+	State  string    `json:"state,omitempty"`  // of the zone then
+	At     time.Time `json:"at"`
+	Count  uint64    `json:"count"` // how often it was raised since At
 }
 
 // Zone is how one zone of a partition is.
@@ -49,8 +58,8 @@ type Zone struct {
 	Name      string    `json:"name,omitempty"`
 	Partition string    `json:"partition"`
 	State     string    `json:"state"`              // unknown, normal, active, masked, short, open, fault, missing
-	Bypassed  string    `json:"bypassed,omitempty"` // soft, hard or swinger
-	TestUntil time.Time `json:"test_until,omitzero"`
+	Bypassed  string    `json:"bypassed,omitempty"` // soft, hard, swinger or test; "" = it counts
+	Until     time.Time `json:"until,omitzero"`     // when hard or test ends by itself
 }
 
 // Arm asks for a partition to be armed. Zones that are not normal are left out if Force names them, and refuse it otherwise.
