@@ -106,20 +106,21 @@ func (s *sheet) clock(key, v string) {
 	}
 }
 
-// validateGroups complains of confirm groups that can never be confirmed. The zones must be valid.
+// validateGroups complains of confirm groups that can never be confirmed. The zones and partitions must be valid.
 func (c *Config) validateGroups(s *sheet) {
-	size := map[string]int{}
-	for _, z := range c.Zones {
-		size[z.Partition+"/"+z.Confirm]++
-	}
-	needed := map[string]int{}
 	for _, p := range c.Partitions {
-		needed[p.ID] = p.Confirm.Zones
-	}
-	for i, z := range c.Zones {
-		if n := size[z.Partition+"/"+z.Confirm]; z.Confirm != "" && n < needed[z.Partition] {
-			s.add(fmt.Sprintf("zones[%d].confirm", i), "group %q has %d zone(s) in partition %s, which wants %d of it active: it could never raise an alarm",
-				z.Confirm, n, z.Partition, needed[z.Partition])
+		size, first := map[string]int{}, map[string]int{}
+		for i, z := range slices.Backward(c.Zones) {
+			if z.Partition == p.ID && z.Confirm != "" {
+				size[z.Confirm]++
+				first[z.Confirm] = i
+			}
+		}
+		for group, n := range size {
+			if n < p.Confirm.Zones {
+				s.add(fmt.Sprintf("zones[%d].confirm", first[group]), "group %q has %d zones in partition %s, which wants %d of them active: it could never raise an alarm",
+					group, n, p.ID, p.Confirm.Zones)
+			}
 		}
 	}
 }

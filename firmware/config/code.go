@@ -19,7 +19,7 @@ const (
 
 // Code is what remains of a keypad code: its argon2id hash (RFC 9106), written as stationctl code prints it:
 //
-//	$argon2id$v=19$m=KiB,t=passes,p=1$salt$hash
+//	"$argon2id$v=19$m=KiB,t=passes,p=1$salt$hash"
 //
 // with salt and hash in base64 without padding. The zero Code is no code, and matches nothing.
 type Code struct {
@@ -31,9 +31,9 @@ type Code struct {
 // UnmarshalText reads a hash. A code in clear is refused, and not repeated in the error.
 func (c *Code) UnmarshalText(b []byte) error {
 	if len(b) > maxCodeText || !strings.HasPrefix(string(b), "$argon2id$") {
-		return errors.New("a code never stands here in clear: run stationctl code, and put in the $argon2id$… that it prints")
+		return errors.New("a code never stands here in clear: run stationctl code, and put in what it prints, in quotes")
 	}
-	damaged := errors.New("this hash is damaged, or of other settings: run stationctl code again, and put in all that it prints")
+	damaged := errors.New("this hash is damaged, or of other settings: put in all that stationctl code prints, in quotes")
 	parts := strings.Split(string(b), "$")
 	if len(parts) != 6 || parts[2] != "v=19" {
 		return damaged

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding"
 	"errors"
 	"fmt"
 	"os"
@@ -131,7 +132,7 @@ func (s *sheet) walk(n ast.Node, t reflect.Type, key string) {
 	seq, isList := n.(*ast.SequenceNode)
 	switch {
 	case n.Type() == ast.NullType:
-	case t.Kind() == reflect.Struct:
+	case t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
 		s.walkMapping(n, t, key)
 	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 && isList:
 		for i, v := range seq.Values {

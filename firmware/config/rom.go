@@ -16,7 +16,7 @@ func (r *ROM) UnmarshalText(b []byte) error {
 	if m := regexp.MustCompile(`^([0-9a-fA-F]{2})-([0-9a-fA-F]{12})$`).FindStringSubmatch(text); m != nil {
 		family, errFamily := strconv.ParseUint(m[1], 16, 8)
 		serial, errSerial := strconv.ParseUint(m[2], 16, 48)
-		if errFamily == nil && errSerial == nil {
+		if errFamily == nil && errSerial == nil && family != 0 {
 			low := serial<<8 | family
 			*r = ROM(uint64(romCRC(low))<<56 | low)
 			return nil
@@ -29,7 +29,7 @@ func (r *ROM) UnmarshalText(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("%q: %w", text, err)
 	}
-	if romCRC(v) != byte(v>>56) {
+	if romCRC(v) != byte(v>>56) || byte(v) == 0 { // zeros have a right checksum, and are what a dead wire reads as
 		return fmt.Errorf("%q: its check digits (the first two) do not fit: read the button again", text)
 	}
 	*r = ROM(v)

@@ -125,10 +125,12 @@ func (c *Config) validate(s *sheet) {
 	cameras := c.validateCameras(s)
 	c.validateCounts(s)
 	plant := c.validateWiring(s)
-	outputs := c.validateOutputs(s, plant)
-	partitions := c.validatePartitions(s, outputs)
+	partitions := c.validatePartitions(s, plant.outs)
 	c.validateZones(s, plant, cameras, partitions)
-	c.validateGroups(s)
+	c.validateOutputs(s, plant)
+	if len(s.problems) == 0 {
+		c.validateGroups(s)
+	}
 	c.validateUsers(s, partitions)
 	c.validateSensors(s, plant)
 	c.validateTours(s, plant)

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -14,6 +15,10 @@ const (
 	BackendPeriph   = "periph"   // the drivers of periph.io, in the agent that is built with them
 	BackendMCP23017 = "mcp23017" // an expander chip on an I2C bus
 )
+
+func backends() []string {
+	return []string{BackendLinesock, BackendHost, BackendMCP23017, BackendPeriph}
+}
 
 // Kinds of buses.
 const (
@@ -119,6 +124,7 @@ type plant struct {
 	boards []string
 	boxes  []string // boards that are linesock
 	adcs   []string
+	outs   []string          // outputs
 	lines  map[string]string // "board/line" → what it is wired to
 	chips  map[string]string // "bus/address" → what is there
 }
@@ -158,7 +164,7 @@ func (c *Config) validateWiring(s *sheet) *plant {
 	p := &plant{buses: map[string][]string{}, lines: map[string]string{}, chips: map[string]string{}}
 	for _, b := range c.Boards {
 		p.boards = append(p.boards, b.ID)
-		if b.Backend == BackendLinesock {
+		if b.Backend == BackendLinesock || !slices.Contains(backends(), b.Backend) {
 			p.boxes = append(p.boxes, b.ID)
 		}
 	}
@@ -173,6 +179,9 @@ func (c *Config) validateWiring(s *sheet) *plant {
 		s.within(key+".reference", a.Reference, 0, 3)
 		p.adcs = append(p.adcs, a.ID)
 	}
+	for _, o := range c.Outputs {
+		p.outs = append(p.outs, o.ID)
+	}
 	if c.Watchdog.Device != "" {
 		s.between("watchdog.timeout", c.Watchdog.Timeout, 5*time.Second, 5*time.Minute)
 	} else if c.Watchdog.Timeout != 0 {
@@ -186,7 +195,13 @@ func (c *Config) validateBuses(s *sheet, p *plant) {
 	for i, b := range c.Buses {
 		key := fmt.Sprintf("buses[%d]", i)
 		s.id(key+".id", b.ID, seen)
-		s.word(key+".kind", b.Kind, BusI2C, BusOneWire, BusSerial, BusTCP)
+		kinds := []string{BusI2C, BusOneWire, BusSerial, BusTCP}
+		if s.word(key+".kind", b.Kind, kinds...); !slices.Contains(kinds, b.Kind) {
+			for _, k := range kinds { // it is one of them, misspelt: who is on it is not told, too
+				p.buses[k] = append(p.buses[k], b.ID)
+			}
+			continue
+		}
 		p.buses[b.Kind] = append(p.buses[b.Kind], b.ID)
 		switch b.Kind {
 		case BusI2C, BusOneWire:
@@ -228,7 +243,9 @@ func (c *Config) validateBoards(s *sheet, p *plant) {
 	for i, b := range c.Boards {
 		key := fmt.Sprintf("boards[%d]", i)
 		s.id(key+".id", b.ID, seen)
-		s.word(key+".backend", b.Backend, BackendLinesock, BackendHost, BackendMCP23017, BackendPeriph)
+		if s.word(key+".backend", b.Backend, backends()...); !slices.Contains(backends(), b.Backend) {
+			continue // what it needs is not known
+		}
 		switch b.Backend {
 		case BackendLinesock:
 			s.required(key+".socket", b.Socket, "the path of the box's Unix socket")
@@ -259,17 +276,14 @@ func (c *Config) validateBoards(s *sheet, p *plant) {
 	}
 }
 
-// validateOutputs answers the outputs' ids.
-func (c *Config) validateOutputs(s *sheet, p *plant) []string {
-	ids, seen := []string{}, map[string]bool{}
+func (c *Config) validateOutputs(s *sheet, p *plant) {
+	seen := map[string]bool{}
 	for i, o := range c.Outputs {
 		key := fmt.Sprintf("outputs[%d]", i)
 		s.id(key+".id", o.ID, seen)
-		ids = append(ids, o.ID)
 		p.line(s, key, o.Board, o.Line, "output "+o.ID)
 		s.word(key+".role", o.Role, "siren", "strobe", "relay")
 		s.word(key+".active", o.Active, "high", "low")
 		s.between(key+".max_on", o.MaxOn, time.Second, 15*time.Minute)
 	}
-	return ids
 }
