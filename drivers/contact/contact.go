@@ -229,6 +229,9 @@ func (z *zone) draft(f fact) event.Draft {
 	if f.count > 0 {
 		fields = append(fields, event.Uint(event.TagCount, f.count))
 	}
+	if f.lineSeq > 0 {
+		fields = append(fields, event.Uint(event.TagLineSeq, f.lineSeq))
+	}
 	return event.Draft{
 		KernelNS: f.kernelNS, Kind: event.KindZoneChanged, Qualifier: f.qualifier, Zone: z.cfg.Zone, Source: source(z.cfg.Zone),
 		Severity: f.severity, Body: event.NewBody(fields...), Once: f.once,

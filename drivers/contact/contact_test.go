@@ -120,7 +120,7 @@ func TestDriver(t *testing.T) {
 		box.Drive("panic", true)
 		s.want(t, append(s.told(), "hold-up normal>active alarm")...)
 		last := s.drafts[2]
-		if last.KernelNS <= 0 || last.Kind != event.KindZoneChanged || last.Source != "line/hold-up" || last.Qualifier != qNew || last.Once == "" {
+		if seq, _ := last.Body.Uint(event.TagLineSeq); seq == 0 || last.KernelNS <= 0 || last.Kind != event.KindZoneChanged || last.Source != "line/hold-up" || last.Qualifier != qNew || last.Once == "" {
 			t.Errorf("draft %+v", last)
 		}
 		if line, _ := last.Body.Text(event.TagLine); line != "panic" {

@@ -30,6 +30,7 @@ type fact struct {
 	qualifier       event.Qualifier
 	severity        event.Severity
 	kernelNS        int64
+	lineSeq         uint64
 	lost, count     uint64
 	reason, detail  string
 	once            string
@@ -101,7 +102,7 @@ func (m *machine) first(e bus.Edge, next string) []fact {
 // change moves to the next state and tells it.
 func (m *machine) change(e bus.Edge, next string) fact {
 	f := fact{state: next, previous: m.told, qualifier: event.QualifierRestore, severity: event.SeverityNotice,
-		kernelNS: e.KernelNS, lost: e.Lost}
+		kernelNS: e.KernelNS, lineSeq: e.LineSeq, lost: e.Lost}
 	if next == stateActive {
 		f.qualifier, f.severity = event.QualifierNew, m.cfg.Severity
 	}
@@ -119,7 +120,7 @@ func (m *machine) unseen(e bus.Edge, next string) []fact {
 	if next == stateActive {
 		return []fact{pulse}
 	}
-	pulse.kernelNS, pulse.once = 0, "" // the edge that we know of is the one back
+	pulse.kernelNS, pulse.lineSeq, pulse.once = 0, 0, "" // the edge that we know of is the one back
 	e.Lost = 0
 	return []fact{pulse, m.change(e, next)}
 }
@@ -160,7 +161,7 @@ func (m *machine) latch(e bus.Edge, now time.Time) []fact {
 		return nil
 	}
 	f := fact{state: stateFault, previous: m.told, qualifier: event.QualifierNew, severity: event.SeverityWarning,
-		kernelNS: e.KernelNS, lost: e.Lost, reason: "chatter"}
+		kernelNS: e.KernelNS, lineSeq: e.LineSeq, lost: e.Lost, reason: "chatter"}
 	m.told, m.held = stateFault, 0
 	return []fact{f}
 }
