@@ -195,13 +195,13 @@ func errText(err error) string {
 	return err.Error()
 }
 
-func (x *centre) status(heads map[event.Lane]uint64) status.Centre {
+func (x *centre) status(heads, stored map[event.Lane]uint64) status.Centre {
 	receipts := map[string]uint64{}
-	for lane, upto := range x.outbox.Stored() {
+	for lane, upto := range stored {
 		receipts[lane.String()] = upto
 	}
 	gauges := map[string]float64{}
-	x.gauges(gauges, heads)
+	x.gauges(gauges, heads, stored)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return status.Centre{ID: x.config.ID, Online: x.up, Since: x.since, Reason: x.why, Receipts: receipts, Gauges: gauges}

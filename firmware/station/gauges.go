@@ -90,7 +90,7 @@ func (s *Station) troubleGauges(g map[string]float64) {
 }
 
 // gauges are the numbers of one centre's uplink, by the names in status.CentreGauges.
-func (x *centre) gauges(g map[string]float64, heads map[event.Lane]uint64) {
+func (x *centre) gauges(g map[string]float64, heads, stored map[event.Lane]uint64) {
 	q := x.session.Quality()
 	if q.RTTMedian > 0 {
 		g["link_rtt_ms"], g["link_rtt_p95_ms"] = milliseconds(q.RTTMedian), milliseconds(q.RTTWorst)
@@ -101,7 +101,7 @@ func (x *centre) gauges(g map[string]float64, heads map[event.Lane]uint64) {
 	for _, n := range q.Faults {
 		g["link_faults_count"] += float64(n)
 	}
-	for lane, upto := range x.outbox.Stored() {
+	for lane, upto := range stored {
 		if heads[lane] == 0 {
 			continue
 		}

@@ -267,7 +267,7 @@ func TestTheDoorOpensAfterAKill(t *testing.T) {
 	done := make(chan error, 1)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		done <- (door{path: path, status: func() status.Status { cancel(); return status.Status{} }}).run(ctx)
+		done <- (door{path, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel() })}).run(ctx)
 	})
 	defer wg.Wait()
 	defer cancel()

@@ -27,7 +27,7 @@ func (s *Station) present(x *centre) topic.State {
 		Heads: heads, Stored: x.outbox.Stored(), Full: stats.Full, Carrier: x.config.Carrier,
 		Heartbeat: int(x.config.Heartbeat / time.Second), Gauges: s.gauges(stats),
 	}
-	x.gauges(st.Gauges, heads)
+	x.gauges(st.Gauges, heads, x.outbox.Stored())
 	zones, panels, cameras := readings(s.contacts), readings(s.receivers), readings(s.cameras)
 	for _, z := range s.config.Zones {
 		r := zones[z.ID]
@@ -41,6 +41,7 @@ func (s *Station) present(x *centre) topic.State {
 		r := cameras[c.ID]
 		st.Cameras = append(st.Cameras, topic.CameraState{ID: c.ID, Name: c.Name, State: orUnknown(r.State), Since: r.Since, Reason: r.Text})
 	}
+	st.Partitions = s.partitions()
 	return st
 }
 
@@ -54,7 +55,7 @@ func orUnknown(state string) string {
 
 // status is how the station is, for the technician at the local door.
 func (s *Station) status() status.Status {
-	stats, heads := s.events.Stats(), s.events.Heads()
+	stats, heads := s.veil.stats(s.events.Stats()), s.veil.heads(s.events.Heads())
 	st := status.Status{
 		Station: s.config.Station.ID, Jurisdiction: s.config.Station.Jurisdiction, Name: s.config.Station.Name,
 		Version: s.version, Started: s.started, At: s.clock.now().UTC(), Clock: s.clock.quality().String(),
@@ -78,7 +79,7 @@ func (s *Station) status() status.Status {
 		st.Drivers = append(st.Drivers, driver)
 	}
 	for _, x := range s.centres {
-		st.Centres = append(st.Centres, x.status(heads))
+		st.Centres = append(st.Centres, x.status(heads, s.veil.receipts(x.outbox.Stored())))
 	}
 	return st
 }

@@ -71,6 +71,9 @@ type Station struct {
 	receivers []*dc09.Receiver  // none or one
 	cameras   []*camera.Camera
 	test      *dailyTest // nil = none
+	boards    map[string]bus.Lines
+	guard     *guard // nil = no partition
+	veil      *veil
 
 	oldest oldest
 	jumps  atomic.Int64 // of the wall clock
@@ -102,6 +105,9 @@ func New(o Options) (_ *Station, err error) {
 	s.in = &intake{clock: s.clock, log: s.events}
 	s.remember(o)
 	if err := s.wireDrivers(o); err != nil {
+		return nil, err
+	}
+	if err := s.wireGuard(o); err != nil {
 		return nil, err
 	}
 	if err := s.wireUplink(o.Packer); err != nil {
@@ -151,13 +157,13 @@ func openLog(o Options) (EventLog, error) {
 
 // wireDrivers makes what the station feels and sees with, from its configuration.
 func (s *Station) wireDrivers(o Options) error {
-	boards := map[string]bus.Lines{}
+	s.boards = map[string]bus.Lines{}
 	for _, b := range s.config.Boards {
 		lines, err := openBoard(b, o)
 		if err != nil {
 			return fmt.Errorf("board %s: %w", b.ID, err)
 		}
-		boards[b.ID] = lines
+		s.boards[b.ID] = lines
 		contacts, err := contact.New(contact.Options{Lines: lines, Contacts: s.contactsOf(b.ID), Log: s.log.With("board", b.ID), Now: o.Now})
 		if err != nil {
 			return fmt.Errorf("board %s: %w", b.ID, err)
@@ -176,7 +182,7 @@ func (s *Station) wireDrivers(o Options) error {
 		}
 		s.cameras = append(s.cameras, cam)
 	}
-	return s.wireTest(boards)
+	return s.wireTest(s.boards)
 }
 
 // drivers are all that the station feels and sees with.
@@ -246,13 +252,16 @@ func (s *Station) wireUplink(packer *topic.Packer) (err error) {
 func (s *Station) tasks() []supervise.Task {
 	var list []supervise.Task
 	if !s.noDoor {
-		list = append(list, supervise.Task{Name: "local door", Run: door{doorPath(s.config.Data), s.status}.run})
+		list = append(list, supervise.Task{Name: "local door", Run: door{doorPath(s.config.Data), s.rooms()}.run})
 	}
 	for _, c := range s.centres {
 		list = append(list, c.tasks()...)
 	}
 	if s.viewings.gallery != nil {
 		list = append(list, supervise.Task{Name: "viewings", Run: s.viewings.run})
+	}
+	if s.guard != nil {
+		list = append(list, supervise.Task{Name: "arming", Run: s.guard.run})
 	}
 	if s.test != nil {
 		list = append(list, supervise.Task{Name: "daily test", Run: s.test.run})
@@ -268,10 +277,18 @@ func (s *Station) drive(ctx context.Context, d drivers.Driver) error {
 	if p, ok := d.(drivers.Prober); ok {
 		s.log.Info("driver starts", "driver", d.String(), "outcome", p.Probe(ctx).String())
 	}
-	if s.test != nil {
-		return d.Run(ctx, s.test.store)
+	return d.Run(ctx, s.store)
+}
+
+// store is the drivers' Sink: a zone's word goes by way of the daily test or of arming where it is theirs.
+func (s *Station) store(ctx context.Context, d event.Draft) error {
+	switch zone := d.Kind == event.KindZoneChanged; {
+	case zone && s.guard != nil && s.guard.zones[d.Zone]:
+		return s.guard.store(ctx, d)
+	case zone && s.test != nil:
+		return s.test.store(ctx, d)
 	}
-	return d.Run(ctx, s.in.store)
+	return s.in.store(ctx, d)
 }
 
 // Run tells that the station has started, and works until ctx ends. Then it stops in good order and closes the log. It
