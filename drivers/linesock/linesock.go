@@ -1,4 +1,4 @@
-// An I/O box carries the wires of a station to it over a Unix socket, one line of text for each edge.
+// An I/O box carries the wires of a station to it over a Unix socket, one line of text for each edge and each chip's answer.
 //
 // A Box speaks the protocol that package bus writes down. It connects again by itself, counts edges that it can know to
 // have missed, and tells a dead wire as missing: a box that does not answer is never taken for a quiet one.
@@ -71,12 +71,12 @@ func (b *Box) ask(ctx context.Context, verb, line, request string) (message, err
 	if !bus.ValidName(line) {
 		return message{}, fmt.Errorf("line name %q: want 1 to %d of a-z, 0-9, hyphen", line, bus.MaxName)
 	}
-	w, err := b.dial(ctx)
+	deadline := time.Now().Add(b.o.Ping)
+	w, err := b.dial(ctx, deadline)
 	if err != nil {
 		return message{}, err
 	}
 	defer w.hangUp()
-	deadline := time.Now().Add(b.o.Ping)
 	if err := w.send(deadline, request); err != nil {
 		return message{}, err
 	}

@@ -2,9 +2,12 @@ package linesock
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"watchpost/drivers/bus"
 )
@@ -23,19 +26,26 @@ const (
 	kindRefused
 	kindEdge
 	kindPong
+	kindData  // what a chip on an I2C or 1-wire bus answered
+	kindFault // what went wrong on such a bus
 )
 
 // message is one line from the box.
 type message struct {
 	kind     kind
-	verb     string // of a refusal: watch, read or set
-	line     string
+	verb     string // of a refusal: watch, read or set; of a bus: i2c, w1 or w1search
+	line     string // or bus
 	level    bool
 	kernelNS int64
 	seq      uint64
 	lineSeq  uint64
-	text     string // of a refusal
+	text     string // of a refusal or a fault
+	data     string // bytes of a bus; for w1search the codes, eight bytes each in the order of the wire
+	fault    string // noanswer, stuck, timeout, checksum or refused
 }
+
+// isBus says whether a verb is one of the buses.
+func isBus(verb string) bool { return verb == "i2c" || verb == "w1" || verb == "w1search" }
 
 // parse reads one line without its line feed.
 func parse(b []byte) (message, error) {
@@ -74,6 +84,15 @@ func parse(b []byte) (message, error) {
 		}
 		m.line = w[2]
 		m.level, err = level(w[3])
+	case len(w) == 4 && w[0] == "ok" && isBus(w[1]):
+		m.kind, m.verb, m.line = kindData, w[1], w[2]
+		m.data, err = data(w[1], w[3])
+	case len(w) >= 4 && w[0] == "err" && isBus(w[1]):
+		m.kind, m.verb, m.line, m.fault = kindFault, w[1], w[2], w[3]
+		m.text = string(bytes.Join(words[4:], []byte{' '}))
+		if faultOf(m.fault) == nil {
+			err = errors.New("that is no fault of a bus")
+		}
 	case len(w) >= 3 && w[0] == "err" && (w[1] == "watch" || w[1] == "read" || w[1] == "set"):
 		m.kind, m.verb, m.line = kindRefused, w[1], w[2]
 		m.text = string(bytes.Join(words[3:], []byte{' '}))
@@ -101,6 +120,35 @@ func numbers(lv, ns, seq string) (l bool, kernelNS int64, lineSeq uint64, err er
 	}
 	lineSeq, err = strconv.ParseUint(seq, 10, 64)
 	return l, kernelNS, lineSeq, err
+}
+
+// data reads what a bus answered. Codes of chips are taken as they are: whether their checksums are right is for the caller.
+func data(verb, s string) (string, error) {
+	if s == "-" {
+		return "", nil
+	}
+	if verb != "w1search" {
+		b, err := hex.DecodeString(s)
+		if err == nil && (len(b) == 0 || len(b) > bus.MaxData) {
+			err = fmt.Errorf("%d bytes, want 1 to %d", len(b), bus.MaxData)
+		}
+		return string(b), err
+	}
+	var all []byte
+	for code := range strings.SplitSeq(s, ",") {
+		n, err := strconv.ParseUint(code, 16, 64)
+		if err == nil && len(code) != 16 {
+			err = errors.New("a code has 16 digits")
+		}
+		if err != nil {
+			return "", err
+		}
+		all = binary.LittleEndian.AppendUint64(all, n)
+	}
+	if len(all) > 8*bus.MaxROMs {
+		return "", fmt.Errorf("%d codes, at most %d", len(all)/8, bus.MaxROMs)
+	}
+	return string(all), nil
 }
 
 func level(s string) (bool, error) {

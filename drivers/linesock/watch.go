@@ -61,7 +61,7 @@ func (b *Box) Watch(ctx context.Context, lines []bus.LineConfig, edges chan<- bu
 
 // session is one connection: it returns why it ended.
 func (w *watch) session(ctx context.Context) error {
-	wire, err := w.box.dial(ctx)
+	wire, err := w.box.dial(ctx, time.Now().Add(w.box.o.Ping))
 	if err != nil {
 		return err
 	}

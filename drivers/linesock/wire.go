@@ -23,16 +23,16 @@ type wire struct {
 	unhook  func() bool
 }
 
-// dial connects and takes the greeting. The end of ctx closes the connection, and so ends any wait on it.
-func (b *Box) dial(ctx context.Context) (*wire, error) {
-	dialer := net.Dialer{Timeout: b.o.Ping}
+// dial connects and takes the greeting by the deadline. The end of ctx closes the connection, and so ends any wait on it.
+func (b *Box) dial(ctx context.Context, deadline time.Time) (*wire, error) {
+	dialer := net.Dialer{Deadline: deadline}
 	conn, err := dialer.DialContext(ctx, "unix", b.o.Socket)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to I/O box %s (is its service running?): %w", b.o.Socket, err)
 	}
 	w := &wire{conn: conn}
 	w.unhook = context.AfterFunc(ctx, func() { _ = conn.Close() })
-	m, err := w.next(time.Now().Add(b.o.Ping))
+	m, err := w.next(deadline)
 	if err == nil && m.kind != kindHello {
 		err = fmt.Errorf("%w: the first line is no greeting of version 1", errProtocol)
 	}
