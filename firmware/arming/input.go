@@ -18,7 +18,7 @@ type Word struct {
 // Actor is who wishes something, as the rim has found out.
 type Actor struct {
 	User   string // id of a User of the plan; "" = nobody known, and then Why says what was tried
-	Via    string // how: code, card, schedule, centre
+	Via    string // how: code, card, schedule, centre; with ViaCentre User is a person of the centre, and the rim has judged the rights
 	Duress bool   // the code says that somebody stands behind
 	Why    string // why User is "": wrong code, unknown card
 }

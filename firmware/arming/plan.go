@@ -65,9 +65,10 @@ type Zone struct {
 	Entry bool
 	// Follow makes the zone wait with an entry delay that runs already, as the hall does behind the door.
 	Follow bool
-	// Swinger is how many alarms of one armed period silence the zone for the rest of it, 1 to 6; 0 = never.
+	// Swinger is how many alarms of one armed period silence the zone for the rest of it, 1 to 6; 0 = never. Kinds that are
+	// always on are never silenced.
 	Swinger int
-	// Confirm names a group: its zones raise an alarm when Needed of them were active within Within (the partition's confirm).
+	// Confirm names a group of intrusion zones: they raise an alarm when Needed of them were active within Within (the partition's).
 	Confirm string
 }
 
@@ -77,7 +78,7 @@ type Partition struct {
 	Exit   time.Duration // delay from arming to armed (EN 50131, CP-01: 45 s to 255 s; 0 = none)
 	Entry  time.Duration // delay from an entry zone to the alarm (30 s to 4 min; 0 = none)
 	Settle time.Duration // after a power-up, how long detectors are not yet believed to be active (CP-01 4.4.3: at least 60 s)
-	Siren  time.Duration // how long the outputs sound for one alarm
+	Siren  time.Duration // how long the outputs sound for one alarm; 0 = they stay quiet
 	// Outputs are driven for an alarm, SilentKinds leaves them quiet.
 	Outputs     []string
 	SilentKinds []Kind

@@ -1,6 +1,9 @@
 package arming
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // State is how a partition stands, one of twelve words.
 type State string
@@ -61,9 +64,60 @@ type ZoneView struct {
 
 // Alarm is one entry of an alarm memory.
 type Alarm struct {
-	Zone   string
-	Reason string // the cause, as in alarm.raised
-	State  string // of the zone
-	At     time.Time
-	Count  uint64 // how often it was raised since At
+	Zone   string    `json:"zone"`
+	Reason string    `json:"reason"` // the cause, as in alarm.raised
+	State  string    `json:"state"`  // of the zone
+	At     time.Time `json:"at"`     // UTC
+	Count  uint64    `json:"count"`  // how often it was raised since At
+}
+
+// View is how all stands after the last step.
+func (m *Machine) View() View {
+	v := View{
+		Partitions: make([]PartitionView, 0, len(m.partitions)), Zones: make([]ZoneView, 0, len(m.zones)),
+		TestUntil: m.test.until.wall(m.now),
+	}
+	for _, p := range m.partitions {
+		v.Partitions = append(v.Partitions, m.viewPartition(p))
+	}
+	for _, z := range m.zones {
+		until := z.hard.until
+		if until == 0 {
+			until = z.test.until
+		}
+		if until == 0 && !z.Kind.lifeSafety() {
+			until = m.test.until
+		}
+		v.Zones = append(v.Zones, ZoneView{ID: z.ID, Partition: z.p.ID, State: z.level, LeftOut: m.leftOut(z), Until: until.wall(m.now)})
+	}
+	return v
+}
+
+func (m *Machine) viewPartition(p *partition) PartitionView {
+	v := PartitionView{ID: p.ID, State: p.told, Mode: p.mode, Since: p.since, Memory: slices.Clone(p.memory)}
+	for _, z := range p.zones {
+		if m.silenced(z) {
+			v.LeftOut = append(v.LeftOut, z.ID)
+		}
+		if z.level != normal && z.level != active {
+			v.Trouble = append(v.Trouble, z.ID)
+		}
+		if z.walked {
+			v.Walked = append(v.Walked, z.ID)
+		}
+	}
+	if v.State == StateDisarmed && len(v.Trouble) > 0 {
+		v.State = StateFault
+	}
+	switch v.State {
+	case StateAlarm, StateTamper:
+		v.Until = p.sounding.wall(m.now)
+	case StateEntry:
+		v.Until = p.entry.wall(m.now)
+	case StateArming:
+		v.Until = p.exit.wall(m.now)
+	case StateWalkTest:
+		v.Until = p.walk.wall(m.now)
+	}
+	return v
 }

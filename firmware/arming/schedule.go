@@ -1,0 +1,62 @@
+package arming
+
+import "time"
+
+// clockTime is how a plan writes a time of the day.
+const clockTime = "15:04"
+
+// scheduleWindow is how long after its time a schedule still acts: a station that was off all night arms nothing in the morning.
+const scheduleWindow = time.Hour
+
+// schedule is which times of the day were dealt with, in UTC seconds; 0 = none yet.
+type schedule struct {
+	Armed    int64 `json:"armed,omitempty"`
+	Disarmed int64 `json:"disarmed,omitempty"`
+	Late     int64 `json:"late,omitempty"`
+}
+
+// schedules does what the time of the day asks for. It never ends an alarm or an entry delay.
+func (m *Machine) schedules() {
+	by := Actor{Via: ViaSchedule}
+	for _, p := range m.partitions {
+		if m.comes(p.DisarmAt, 0, &p.schedule.Disarmed) && p.mode != "" {
+			if p.sounding != 0 || p.entry != 0 {
+				m.tellRefused(p.ID, Disarm{}, by, &Refusal{Reason: RefusedAlarm})
+			} else {
+				m.disarm(p, by)
+			}
+		}
+		if m.comes(p.ArmAt, 0, &p.schedule.Armed) && p.mode == "" {
+			wish := Arm{By: by, Partition: p.ID, Mode: p.ArmMode}
+			if refused := m.arm(wish); refused != nil {
+				m.tellRefused(p.ID, wish, by, refused)
+			}
+		}
+		if m.comes(p.ArmAt, p.LateAfter, &p.schedule.Late) && p.mode == "" {
+			m.tellLate(p)
+		}
+	}
+}
+
+// comes says, once a day, that it is at, or a while later. The first day that is seen, a clock that was set back, and a time that
+// is long past are noted and not acted upon.
+func (m *Machine) comes(at string, later time.Duration, done *int64) bool {
+	if at == "" {
+		return false
+	}
+	of, err := time.Parse(clockTime, at)
+	if err != nil {
+		return false // New has checked it
+	}
+	wall := m.now.Wall
+	due := time.Date(wall.Year(), wall.Month(), wall.Day(), of.Hour(), of.Minute(), 0, 0, wall.Location()).Add(later)
+	if due.After(wall) {
+		due = due.AddDate(0, 0, -1)
+	}
+	before := *done
+	if due.Unix() == before {
+		return false
+	}
+	*done, m.cached = due.Unix(), nil
+	return before != 0 && before < due.Unix() && wall.Sub(due) < scheduleWindow
+}
