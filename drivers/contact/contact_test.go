@@ -16,12 +16,22 @@ import (
 
 	"watchpost/drivers/bus"
 	"watchpost/drivers/bustest"
+	"watchpost/drivers/zone"
 	"watchpost/storage/event"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errFull = errors.New("the log is full")
+
+const (
+	qNew    = event.QualifierNew
+	alarm   = event.SeverityAlarm
+	warning = event.SeverityWarning
+)
+
+// quiet is how long a chattering zone keeps still before it is believed again.
+const quiet = 10 * time.Second
 
 // store is a Sink that can refuse, and be slow for one zone.
 type store struct {
@@ -246,7 +256,7 @@ func TestStorm(t *testing.T) {
 		if holdUp != 5 || chatter != 1 {
 			t.Errorf("%d hold-ups, %d chatters", holdUp, chatter)
 		}
-		<-time.After(chatterSpan)
+		<-time.After(quiet)
 		synctest.Wait()
 		if got := s.told(); got[len(got)-1] != "front-door fault>normal notice" {
 			t.Errorf("after quiet: %q", got[len(got)-1])
@@ -302,5 +312,26 @@ func TestRunReturns(t *testing.T) {
 	}
 	if err := d.Run(t.Context(), (&store{}).sink); err == nil || !strings.Contains(err.Error(), "no such bus") {
 		t.Errorf("Run = %v", err)
+	}
+}
+
+// TestWord holds what a word of the wire says of a zone, for both senses of a contact.
+func TestWord(t *testing.T) {
+	edge := bus.Edge{Line: "door", Quality: bus.Changed, Level: true, KernelNS: 9, Seq: 7, LineSeq: 4, Lost: 2}
+	want := zone.Word{State: zone.Active, Changed: true, KernelNS: 9, LineSeq: 4, Lost: 2}
+	if w := (Config{}).word(edge); w != want {
+		t.Errorf("high: %+v", w)
+	}
+	edge.Quality, want.Changed, want.State = bus.Present, false, zone.Normal
+	if w := (Config{NormallyClosed: true}).word(edge); w != want {
+		t.Errorf("high, normally closed: %+v", w)
+	}
+	edge.Level, want.State = false, zone.Active
+	if w := (Config{NormallyClosed: true}).word(edge); w != want {
+		t.Errorf("low, normally closed: %+v", w)
+	}
+	want = zone.Word{State: zone.Missing, Reason: "wire", Detail: "cut"}
+	if w := (Config{}).word(bus.Edge{Line: "door", Level: true, Reason: "cut"}); w != want {
+		t.Errorf("dead: %+v", w)
 	}
 }

@@ -1,4 +1,4 @@
-package contact
+package zone
 
 import (
 	"testing"
@@ -16,9 +16,9 @@ func TestQueueOverflow(t *testing.T) {
 		n := rapid.IntRange(queueSize-2, queueSize*2).Draw(t, "facts")
 		mark := rapid.IntRange(0, 3).Draw(t, "alarm share")
 		for i := range n {
-			f := fact{state: stateNormal, severity: event.SeverityNotice, kernelNS: int64(i)}
+			f := fact{state: Normal, severity: event.SeverityNotice, kernelNS: int64(i)}
 			if i%4 < mark {
-				f.state, f.severity = stateActive, event.SeverityAlarm
+				f.state, f.severity = Active, event.SeverityAlarm
 				alarms++
 			}
 			q.push(f)
