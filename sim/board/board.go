@@ -27,6 +27,8 @@ type Board struct {
 	stations map[*station]struct{}
 	mute     bool
 	drop     int // edges that are counted but not told
+	i2c      map[string]I2C
+	oneWire  map[string]OneWire
 }
 
 // line is one terminal.

@@ -52,38 +52,38 @@ func serve(t testing.TB, b *Board) string {
 	return path
 }
 
-// wire is the station's end of a connection.
-type wire struct {
+// caller is the station's end of a connection.
+type caller struct {
 	t    testing.TB
 	conn net.Conn
 	r    *bufio.Reader
 }
 
-func connect(t testing.TB, path string) *wire {
+func connect(t testing.TB, path string) *caller {
 	t.Helper()
 	conn, err := net.Dial("unix", path)
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	must(t, conn.SetDeadline(time.Now().Add(patience)))
-	w := &wire{t, conn, bufio.NewReader(conn)}
+	w := &caller{t, conn, bufio.NewReader(conn)}
 	w.want("linesock 1")
 	return w
 }
 
-func (w *wire) say(text string) {
+func (w *caller) say(text string) {
 	w.t.Helper()
 	_, err := w.conn.Write([]byte(text + "\n"))
 	must(w.t, err)
 }
 
-func (w *wire) hear() string {
+func (w *caller) hear() string {
 	w.t.Helper()
 	text, err := w.r.ReadString('\n')
 	must(w.t, err)
 	return strings.TrimSuffix(text, "\n")
 }
 
-func (w *wire) want(text string) {
+func (w *caller) want(text string) {
 	w.t.Helper()
 	if got := w.hear(); got != text {
 		w.t.Fatalf("heard %q, want %q", got, text)
@@ -91,7 +91,7 @@ func (w *wire) want(text string) {
 }
 
 // edge reads an edge of which it returns all but the time.
-func (w *wire) edge() string {
+func (w *caller) edge() string {
 	w.t.Helper()
 	words := strings.Fields(w.hear())
 	if len(words) != 6 || words[0] != "edge" {
@@ -182,13 +182,13 @@ func TestRefusals(t *testing.T) {
 		"watch door 99999999":                 "err watch door debounce: 0 to 10000000 microseconds",
 		"set door 1":                          "err set door this line is an input",
 		"set door 2":                          "err set door the level is 0 or 1",
-		"jump door":                           "err jump door unknown request: use watch, read, set or ping",
-		"":                                    "err  - unknown request: use watch, read, set or ping",
+		"jump door":                           "err jump door unknown request: use watch, read, set, i2c, w1, w1search or ping",
+		"":                                    "err  - unknown request: use watch, read, set, i2c, w1, w1search or ping",
 		"read \xff":                           `err read - no line "-": this box has door`,
-		"\xff" + strings.Repeat("x", 60):      "err ?xxxxxxxxxxxxxxx - unknown request: use watch, read, set or ping",
+		"\xff" + strings.Repeat("x", 60):      "err ?xxxxxxxxxxxxxxx - unknown request: use watch, read, set, i2c, w1, w1search or ping",
 		"read " + strings.Repeat("x", 33):     `err read - no line "-": this box has door`,
 		"read door extra":                     "err read door 1 arguments are needed",
-		"ping ping":                           "err ping ping unknown request: use watch, read, set or ping",
+		"ping ping":                           "err ping ping unknown request: use watch, read, set, i2c, w1, w1search or ping",
 		"set " + strings.Repeat("a", 32) + "": "err set " + strings.Repeat("a", 32) + " 2 arguments are needed",
 	} {
 		w.say(text)

@@ -11,9 +11,19 @@
 //	box → station   edge LINE LEVEL KERNEL_NS SEQ LINE_SEQ
 //	station → box   read LINE                                     ok read LINE LEVEL | err read LINE TEXT
 //	station → box   set LINE LEVEL                                ok set LINE LEVEL | err set LINE TEXT
+//	station → box   i2c BUS ADDRESS N DATA                        ok i2c BUS DATA | err i2c BUS FAULT TEXT
+//	station → box   w1 BUS STRONG N DATA                          ok w1 BUS DATA | err w1 BUS FAULT TEXT
+//	station → box   w1search BUS                                  ok w1search BUS CODE,CODE,… | err w1search BUS FAULT TEXT
 //	station → box   ping                                          pong
 //
 // LEVEL is 0 or 1, KERNEL_NS is CLOCK_MONOTONIC in nanoseconds. SEQ counts all
 // edges of the box and LINE_SEQ those of the line, both from 1 and through all
 // connections: a gap tells a station how many edges it missed.
+//
+// A box may carry buses of chips, which have names like lines. i2c writes DATA to
+// the chip at ADDRESS (two hexadecimal digits) and then reads N bytes; w1 resets
+// a 1-wire bus, writes DATA and reads N bytes, and with STRONG 1 holds the wire
+// up afterwards; w1search lists the codes of the devices in contact, at most 12,
+// each as 16 hexadecimal digits. DATA is two hexadecimal digits a byte, or - for
+// none; at most 96 bytes each way. FAULT is noanswer, stuck, timeout or refused.
 package board

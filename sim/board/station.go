@@ -86,7 +86,7 @@ func (b *Board) attend(ctx context.Context, conn net.Conn) error {
 	group, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // unblocks both goroutines
 	defer stop()
-	group.Go(func() error { return b.listen(s) })
+	group.Go(func() error { return b.listen(ctx, s) })
 	group.Go(func() error { return b.talk(ctx, s) })
 	_ = group.Wait() // the ways a connection can end are all alike here
 	return nil
@@ -108,7 +108,7 @@ func (s *station) send(text string) {
 func (s *station) hangUp() { _ = s.conn.Close() } // its goroutines notice
 
 // listen takes requests.
-func (b *Board) listen(s *station) error {
+func (b *Board) listen(ctx context.Context, s *station) error {
 	r := bufio.NewReaderSize(s.conn, maxText)
 	for {
 		if err := s.conn.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
@@ -118,8 +118,13 @@ func (b *Board) listen(s *station) error {
 		if err != nil {
 			return fmt.Errorf("reading from the station: %w", err)
 		}
+		request := strings.TrimSuffix(string(text), "\n")
+		answer, asked := b.transact(ctx, request) // without b.mu: a chip may take its time, or move a line
 		b.mu.Lock()
-		if answer := b.answer(s, strings.TrimSuffix(string(text), "\n")); answer != "" && !b.mute {
+		if !asked {
+			answer = b.answer(s, request)
+		}
+		if answer != "" && !b.mute {
 			s.send(answer + "\n")
 		}
 		b.mu.Unlock()
@@ -175,7 +180,7 @@ func (b *Board) obey(s *station, words []string, name string) (string, error) {
 	arguments, known := map[string]int{"watch": 2, "read": 1, "set": 2}[words[0]]
 	switch {
 	case !known:
-		return "", errors.New("unknown request: use watch, read, set or ping")
+		return "", errors.New("unknown request: use watch, read, set, i2c, w1, w1search or ping")
 	case len(words) != 1+arguments:
 		return "", fmt.Errorf("%d arguments are needed", arguments)
 	}
