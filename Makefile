@@ -43,7 +43,7 @@ demo: ## three stations, a centre and an alarm with video, in one browser page
 
 .PHONY: test
 test: ## everything that must pass, with the time of each stage (README's test command)
-	@.ci/stages deps+build-native+lint:300 unit:360 arm:240 e2e:420 faults:420 fuzz-short:240
+	@.ci/stages deps+build-native+lint:300 unit:360 arm:240 e2e:420 faults:420 deps-qemu+qemu:300 fuzz-short:240
 
 .PHONY: unit
 unit: ## tests of all packages
@@ -61,11 +61,18 @@ arm: ## the tests of storage and uplink as programs of a station's processor, em
 
 .PHONY: e2e
 e2e: build-native ## sim/e2e against the built programs: browsers, brokers, cameras
-	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest e2e -count=1 -timeout 10m -skip '^Test(Fault|Bench|Screenshots|Cluster)' ./sim/e2e
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest e2e -count=1 -timeout 10m -skip '^Test(Fault|Bench|Screenshots|Cluster|Guest)' ./sim/e2e
 
 .PHONY: faults
 faults: build-native ## sim/e2e when things are wrong: kill -9, full disks, dead wires (TestFault…)
 	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest faults -count=1 -timeout 10m -parallel 6 -run '^TestFault' ./sim/e2e
+
+# What runs inside emulated stations: their kernel, as deps-qemu left it, and in bin the programs for it.
+GUEST := $(BUILD)/guest
+
+.PHONY: qemu
+qemu: build-native build-guest ## sim/e2e on an emulated station's own kernel, after deps-qemu (TestGuest…)
+	@WATCHPOST_GUEST=$(GUEST) WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest qemu -count=1 -timeout 10m -run '^TestGuest' ./sim/e2e
 
 # What takes too long for every day: many seeds of virtual time, and more stations at once than one county has.
 FLEETSEEDS    ?= 400
@@ -134,9 +141,19 @@ build-linux-%:
 	@GOOS=linux $(env_linux-$*) go build -ldflags '$(LDFLAGS)' -o $(BUILD)/linux-$*/ $(programs_linux-$*)
 	@cd $(BUILD) && stat -c '%s %n' linux-$*/* | awk '{ printf "  %6.1f MB  %s\n", $$1/1e6, $$2 }'
 
+.PHONY: build-guest
+build-guest: ## the programs for emulated stations, into .build/guest/bin/
+	@mkdir -p $(GUEST)/bin
+	@GOOS=linux $(env_linux-arm64) go build -ldflags '$(LDFLAGS)' -o $(GUEST)/bin/ $(STATION) ./firmware/stationinit ./sim/qemu/guest
+	@GOOS=linux $(env_linux-arm64) go test -c -ldflags '-s -w' -o $(GUEST)/bin/hostbus.test ./drivers/hostbus
+
 .PHONY: deps
 deps: ## install the Debian packages that tests need, and say why
 	@.ci/deps
+
+.PHONY: deps-qemu
+deps-qemu: ## fetch a station's kernel for emulated stations, and compile gpio-sim for it, into .build/guest/
+	@.ci/deps-qemu $(GUEST)
 
 .PHONY: screenshots
 screenshots: build-native ## take the README's pictures again, into .readme/ (TestScreenshots… of sim/e2e)

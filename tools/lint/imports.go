@@ -34,7 +34,7 @@ func importTable() []importRow {
 		{[]string{"firmware/station"}, []string{"storage/...", "drivers/...", "uplink/...", "firmware/..."}, nil, "the one package that sees drivers, storage and uplink together; no simulator and no tool is shipped in it"},
 
 		{simulators(), nil, nil, "a simulator that used our codec would make the same mistake on both sides of the wire, and the test would be green"},
-		{names("sim", "scenario qemu e2e"), with("uplink/topic", "firmware/station", "firmware/config", "firmware/image", "sim/..."), []string{"storage/...", "tools/dispatch/..."}, "scenarios drive what is shipped from outside; only tests look into stores and the centre"},
+		{names("sim", "scenario qemu/... e2e"), with("uplink/topic", "firmware/station", "firmware/config", "firmware/image", "sim/..."), []string{"storage/...", "tools/dispatch/..."}, "scenarios drive what is shipped from outside; only tests look into stores and the centre"},
 		{[]string{"sim/fleet"}, with("storage/storagetest", "uplink/topic", "uplink/outbox", "firmware/station", "firmware/config", "firmware/arming", "sim/..."), nil, "the fleet is many stations in one process, configured as stations are, with the stores faked"},
 
 		{[]string{"tools/dispatch/..."}, []string{"storage/...", "uplink/..."}, nil, "the centre is a second application: it reads the contracts, never drivers or firmware"},

@@ -1,0 +1,73 @@
+// In a guest somebody has to press the buttons: this program makes the simulated lines of the guest's kernel, runs a station's
+// agent among them, and does what it is told over the serial line.
+//
+//	guest [-chip LABEL:NAME,NAME,…] PROGRAM ARGUMENTS…
+//
+// It writes "guest ready" and then takes these commands, one a line; each is answered by one line that begins with "guest":
+//
+//	pull NAME 0|1    moves a line of the simulated chip       guest pulled NAME 0|1
+//	ask PATH         asks the agent's local door              guest answer JSON, or guest failed TEXT
+//	memory           resident memory of the agent in KiB      guest memory N
+//	signal NUMBER    sends the agent a signal                 guest sent NUMBER
+//
+// It ends when the agent does, with the agent's exit status.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	if err := unix.SetNonblock(0, true); err != nil { // or a read of the console could not be broken off
+		fmt.Fprintln(os.Stderr, "guest:", err)
+	}
+	err := run(os.Args[1:], os.NewFile(0, "console"), os.Stdout)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
+		os.Exit(exit.ExitCode())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guest:", err)
+		os.Exit(1)
+	}
+}
+
+// run starts the agent and serves commands from in, which it closes, until the agent has ended.
+func run(args []string, in io.ReadCloser, out io.Writer) error {
+	flags := flag.NewFlagSet("guest", flag.ContinueOnError)
+	flags.SetOutput(out)
+	chip := flags.String("chip", "", "label of the simulated chip, a colon, and names of its lines with commas between")
+	door := flags.String("door", "/run/watchpost/door.sock", "the agent's local door")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() == 0 {
+		return errors.New("no program to run")
+	}
+	h := hand{door: *door}
+	if label, names, ok := strings.Cut(*chip, ":"); ok {
+		var err error
+		if h.lines, err = newChip("/sys", label, strings.Split(names, ",")); err != nil {
+			return err
+		}
+	}
+	h.agent = exec.Command(flags.Arg(0), flags.Args()[1:]...)
+	h.agent.Stdout, h.agent.Stderr = out, out
+	if err := h.agent.Start(); err != nil {
+		return err
+	}
+	var served sync.WaitGroup
+	served.Go(func() { h.serve(in, out) })
+	err := h.agent.Wait()
+	_ = in.Close()
+	served.Wait()
+	return err
+}

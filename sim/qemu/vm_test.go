@@ -1,0 +1,179 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// emulate starts the emulator without any kernel and stopped before its first instruction: enough to talk to.
+func emulate(t *testing.T, ctx context.Context) *VM {
+	t.Helper()
+	if _, err := exec.LookPath(Emulator); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skipf("no emulator, make deps installs it: %v", err)
+	}
+	vm, err := start(ctx, append(machine(), "-S"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(vm.Stop)
+	return vm
+}
+
+func limited(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestControl talks QMP with the real emulator, from the greeting to the reason of its end.
+func TestControl(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	ctx := limited(t)
+	vm := emulate(t, ctx)
+	if err := vm.PressPower(ctx); err != nil { // its event comes before its answer
+		t.Error(err)
+	}
+	if err := vm.control.ask(ctx, "open_the_pod_bay_doors"); err == nil || !strings.Contains(err.Error(), "CommandNotFound") {
+		t.Errorf("an unknown command: %v", err)
+	}
+	cpu, err := vm.CPU()
+	if err != nil || cpu <= 0 {
+		t.Errorf("%s of processor time, %v", cpu, err)
+	}
+	if err := vm.control.ask(ctx, "quit"); err != nil {
+		t.Error(err)
+	}
+	if reason, err := vm.Wait(ctx); reason != "host-qmp-quit" || err != nil {
+		t.Errorf("it ended by %q, %v", reason, err)
+	}
+	if err := vm.PressPower(ctx); err == nil {
+		t.Error("the button of a machine that has ended was pressed")
+	}
+	if _, err := vm.Await(ctx, "anything"); err == nil || !strings.Contains(err.Error(), "ended before it said") {
+		t.Errorf("a word from a machine that has ended: %v", err)
+	}
+	vm.Stop()
+}
+
+// TestStop: the emulation ends with Stop, which may be called again, and with its context; neither is an end of the guest's own.
+func TestStop(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	vm := emulate(t, limited(t))
+	late, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := vm.Wait(late); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a guest that stands still ended: %v", err)
+	}
+	vm.Stop()
+	vm.Stop()
+	if _, err := vm.CPU(); err == nil {
+		t.Error("an emulation that has ended has processor time")
+	}
+	ctx, end := context.WithCancel(limited(t))
+	vm = emulate(t, ctx)
+	end()
+	if reason, err := vm.Wait(limited(t)); err == nil || reason != "" {
+		t.Errorf("ended by its context it says %q, %v", reason, err)
+	}
+	vm.Stop()
+}
+
+func TestStartFails(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	emulate(t, limited(t)).Stop()
+	if _, err := start(limited(t), append(machine(), "-device", "flux-capacitor")); err == nil || !strings.Contains(err.Error(), "flux-capacitor") {
+		t.Errorf("a device that does not exist: %v", err)
+	}
+	if _, err := Start(limited(t), Options{Files: []File{{Name: "/init"}}, Dir: t.TempDir()}); err == nil {
+		t.Error("an archive that cannot be was booted")
+	}
+	t.Setenv("PATH", "")
+	if _, err := start(limited(t), machine()); !errors.Is(err, exec.ErrNotFound) {
+		t.Errorf("without an emulator: %v", err)
+	}
+}
+
+func TestConsole(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	ctx := limited(t)
+	c := newConsole()
+	r, w := io.Pipe()
+	var reader, waiter sync.WaitGroup
+	reader.Go(func() { c.read(r) })
+	var first string
+	var err error
+	waiter.Go(func() { first, err = c.await(ctx, "edge ") })
+	say := func(text string) {
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Error(err)
+		}
+	}
+	say("boot\r\ned")
+	say("ge 1 up\r\nedge 2 down\r\n")
+	if waiter.Wait(); first != "1 up" || err != nil {
+		t.Errorf("the first edge is %q, %v", first, err)
+	}
+	if rest, err := c.await(ctx, "edge "); rest != "2 down" || err != nil {
+		t.Errorf("the second edge is %q, %v", rest, err)
+	}
+	late, cancel := context.WithTimeout(ctx, time.Millisecond)
+	defer cancel()
+	if _, err := c.await(late, "boot"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a line was found again: %v", err)
+	}
+	say(strings.Repeat("x", MaxLine) + "edge 3\r\nlast words")
+	if rest, err := c.await(ctx, "edge "); rest != "3" || err != nil {
+		t.Errorf("behind a line that is too long: %q, %v", rest, err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	reader.Wait()
+	if rest, err := c.await(ctx, "last"); rest != " words" || err != nil {
+		t.Errorf("the last line is %q, %v", rest, err)
+	}
+	if _, err := c.await(ctx, "edge "); err == nil || !strings.Contains(err.Error(), "last words") {
+		t.Errorf("after the end: %v", err)
+	}
+	if all := c.all(); !strings.HasPrefix(all, "boot\nedge 1 up\nedge 2 down\n") {
+		t.Errorf("all of it: %.60q", all)
+	}
+}
+
+func TestProcessTime(t *testing.T) {
+	line := "4711 (qemu) system (x) S 1 2 3 4 5 6 7 8 9 10 150 30 0 0 20 0 4 0 100"
+	if d, err := processTime(line); err != nil || d != 1800*time.Millisecond {
+		t.Errorf("%s, %v", d, err)
+	}
+	for _, wrong := range []string{"", "4711 (x) S 1", strings.Replace(line, " 150 ", " much ", 1)} {
+		if d, err := processTime(wrong); err == nil {
+			t.Errorf("%q is %s", wrong, d)
+		}
+	}
+}
+
+// TestArguments: the words behind -- are init's, and a guest has a watchdog only if it is asked for.
+func TestArguments(t *testing.T) {
+	args := fmt.Sprint(Options{Kernel: Kernel{Image: "vmlinuz"}, Program: []string{"/bin/a", "-b"}}.arguments("i.cpio"))
+	if !strings.Contains(args, "panic=-1 WATCHPOST_ADDRESS=10.0.2.15/24 -- /bin/a -b ") || strings.Contains(args, "i6300esb") {
+		t.Error(args)
+	}
+	args = fmt.Sprint(Options{Watchdog: true}.arguments("i.cpio"))
+	if strings.Contains(args, " -- ") || !strings.Contains(args, "i6300esb") {
+		t.Error(args)
+	}
+}
