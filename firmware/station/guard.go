@@ -11,7 +11,6 @@ import (
 
 	"watchpost/firmware/arming"
 	"watchpost/storage/event"
-	"watchpost/storage/eventlog"
 )
 
 // Pauses of the guard.
@@ -50,7 +49,8 @@ type guard struct {
 	queue   []entry                // what is not in the log yet, in order
 	owed    map[string]event.Draft // by zone: the word that is stepped and not in the log
 	acts    []arming.Output        // that wait for the journal
-	saved   bool                   // the journal on disk is that of the machine
+	saved   bool                   // the journal on disk is that of the machine, and waits for nothing
+	facts   int                    // told by the guard itself in this run
 	behind  time.Duration          // pause before the disk is tried again; 0 = it has taken all
 }
 
@@ -239,7 +239,7 @@ func (g *guard) damaged(damage error) {
 	g.log.Error("the journal of arming cannot be used: the partitions are disarmed, arm them again", "err", errors.Join(damage, aside))
 	for _, p := range g.plan.Partitions {
 		g.add(event.Draft{
-			Kind: event.KindPartitionChanged, Qualifier: event.QualifierStatus, Source: "partition/" + p.ID, Severity: event.SeverityWarning,
+			Kind: event.KindPartitionChanged, Qualifier: event.QualifierStatus, Source: "arming/" + p.ID, Severity: event.SeverityWarning,
 			Body: event.NewBody(event.Text(event.TagPartition, p.ID), event.Text(event.TagState, "disarmed"), event.Text(event.TagPrevious, "unknown"),
 				event.Text(event.TagReason, "journal-damaged"), event.Text(event.TagDetail, "what was armed is not known: arm again; the file is kept beside the journal")),
 		})
@@ -319,6 +319,11 @@ func (g *guard) step(in arming.Input) error {
 
 // add notes an event that is to be stored.
 func (g *guard) add(d event.Draft) {
+	if d.Once == "" {
+		now := g.instant()
+		g.facts++
+		d.Once = fmt.Sprintf("guard/%08x%x.%d", now.Boot, int64(now.Up), g.facts)
+	}
 	d = g.in.clock.stamp(d)
 	if _, err := keep(d); err != nil {
 		g.log.Error("an event of arming cannot be stored", "kind", d.Kind, "err", err)
@@ -332,114 +337,4 @@ func (g *guard) add(d event.Draft) {
 	drop = max(drop, 0)
 	g.log.Error("an event of arming is given up: too many wait for the log", "kind", g.queue[drop].draft.Kind, "at", g.queue[drop].draft.At)
 	g.queue = slices.Delete(g.queue, drop, drop+1)
-}
-
-// commit puts all on disk: first the journal, then the events; then the outputs act and the asks are answered. What is not
-// stored yet is tried again; a wish is done when the journal has it, a word when the log has.
-func (g *guard) commit(ctx context.Context, batch []*ask) {
-	unsaved := g.save()
-	unstored := g.append(ctx)
-	if unsaved == nil {
-		g.act(ctx)
-		v := g.machine.View()
-		g.shown.Store(&v)
-	}
-	g.note(errors.Join(unsaved, unstored))
-	for _, a := range batch {
-		if a.wish != nil && a.err == nil && unsaved != nil {
-			a.err = fmt.Errorf("%w: %w", errBusy, unsaved)
-		}
-		a.answer(a.err)
-	}
-}
-
-// save writes the journal as it is to be now.
-func (g *guard) save() error {
-	j := journal{Machine: g.machine.Journal()}
-	for _, e := range g.queue {
-		if e.word != nil {
-			continue
-		}
-		p, err := keep(e.draft)
-		if err != nil {
-			return err
-		}
-		j.Pending = append(j.Pending, p)
-	}
-	j.Epoch, j.Veiled = g.veil.list()
-	err := g.file.save(j)
-	g.saved = err == nil && len(j.Pending) == 0
-	return err
-}
-
-// append hands what waits to the log, in order. A word that the log does not take is its driver's again.
-func (g *guard) append(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), guardAppend)
-	defer cancel()
-	for len(g.queue) > 0 && err == nil {
-		n := portion(g.queue)
-		drafts := make([]event.Draft, n)
-		for i, e := range g.queue[:n] {
-			drafts[i] = e.draft
-		}
-		var got []eventlog.Appended
-		if got, err = g.in.log.Append(ctx, drafts...); err != nil {
-			break
-		}
-		for i, e := range g.queue[:n] {
-			if e.draft.Kind.Silent() {
-				g.veil.add(got[i])
-				g.saved = false
-			}
-			if e.word != nil {
-				delete(g.owed, e.draft.Zone)
-			}
-			g.tellLog(e.draft)
-		}
-		g.queue = g.queue[n:]
-	}
-	g.queue = slices.DeleteFunc(g.queue, func(e entry) bool {
-		if e.word != nil {
-			g.owed[e.draft.Zone], e.word.err = e.draft, err
-		}
-		return e.word != nil
-	})
-	return err
-}
-
-// portion is how many of the queue's first entries go into one append.
-func portion(queue []entry) int {
-	size := 0
-	for i, e := range queue {
-		p, err := keep(e.draft)
-		if size += len(p.Record); err != nil || i > 0 && (size > guardBytes || i >= eventlog.MaxDrafts) {
-			return i
-		}
-	}
-	return len(queue)
-}
-
-// tellLog says a change of state for whoever reads the agent's own log. Silent events are not for the station.
-func (g *guard) tellLog(d event.Draft) {
-	switch d.Kind {
-	case event.KindPartitionChanged, event.KindAlarmRaised:
-		partition, _ := d.Body.Text(event.TagPartition)
-		state, _ := d.Body.Text(event.TagState)
-		reason, _ := d.Body.Text(event.TagReason)
-		g.log.Info(d.Kind.String(), "partition", partition, "zone", d.Zone, "qualifier", d.Qualifier, "state", state, "reason", reason)
-	}
-}
-
-// note keeps the pace at which a disk that refuses is tried, and says once that it does.
-func (g *guard) note(err error) {
-	switch {
-	case err == nil && g.behind > 0:
-		g.behind = 0
-		g.log.Info("what arming decides is stored again")
-	case err != nil && g.behind == 0:
-		g.behind = guardRetry
-		g.log.Error("what arming decides is not stored, trying on", "err", err)
-	case err != nil:
-		g.behind = min(2*g.behind, guardRetry2)
-	}
 }

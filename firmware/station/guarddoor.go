@@ -122,13 +122,16 @@ func readWish(w http.ResponseWriter, r *http.Request, v any) error {
 
 // wish has a wish done.
 func (e *entrance) wish(ctx context.Context, a asked) (int, status.Refused) {
+	if e.guard == nil {
+		return http.StatusConflict, status.Refused{Reason: arming.RefusedPartition}
+	}
 	by, err := e.keypad.enter(a.code)
 	locked, isLocked := errors.AsType[*lockedError](err)
 	if isLocked {
 		if locked.now {
 			e.guard.tell(lockedDraft(a))
 		}
-		return http.StatusTooManyRequests, status.Refused{Reason: locked.Error(), RetryS: int(math.Ceil(locked.left.Seconds()))}
+		return http.StatusTooManyRequests, status.Refused{Reason: "locked", RetryS: int(math.Ceil(locked.left.Seconds()))}
 	}
 	err = e.guard.do(ctx, a.wish(by))
 	refusal, isRefusal := errors.AsType[*arming.Refusal](err)

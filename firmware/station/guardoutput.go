@@ -23,9 +23,13 @@ func (g *guard) act(ctx context.Context) {
 	for _, o := range acts {
 		if err := g.driver.Drive(ctx, o.ID, o.On, o.For, o.Cause); err != nil && ctx.Err() == nil {
 			g.log.Error("an output is not driven", "output", o.ID, "on", o.On, "cause", o.Cause, "err", err)
+			state, reason := "fault", "refused"
+			if errors.Is(err, relay.ErrSpent) {
+				state, reason = "off", "spent"
+			}
 			g.add(event.Draft{
 				Kind: event.KindOutputChanged, Qualifier: event.QualifierStatus, Source: "output/" + o.ID, Severity: event.SeverityWarning,
-				Body: event.NewBody(event.Text(event.TagOutput, o.ID), event.Text(event.TagState, "fault"), event.Text(event.TagReason, "refused"),
+				Body: event.NewBody(event.Text(event.TagOutput, o.ID), event.Text(event.TagState, state), event.Text(event.TagReason, reason),
 					event.Text(event.TagDetail, err.Error())),
 			})
 			g.saved = false

@@ -37,7 +37,7 @@ func (e *lockedError) Error() string {
 }
 
 // What an unknown actor has tried.
-const whyCode = "wrong code"
+const whyCode = "wrong-code"
 
 // enter tries a code. It takes as long for a code that nobody has as for any other: all users' codes are compared, always.
 // The error is a *lockedError.

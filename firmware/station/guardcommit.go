@@ -1,0 +1,129 @@
+package station
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"watchpost/storage/event"
+	"watchpost/storage/eventlog"
+)
+
+// commit puts all on disk: first the journal, then the events; then the outputs act and the asks are answered. What is not
+// stored yet is tried again; a wish is done when the journal has it, a word when the log has.
+func (g *guard) commit(ctx context.Context, batch []*ask) {
+	err := g.save()
+	if err != nil {
+		for _, a := range batch {
+			if a.wish != nil && a.err == nil {
+				a.err = fmt.Errorf("%w: %w", errBusy, err)
+			}
+		}
+	} else {
+		err = g.append(ctx)
+		g.act(ctx)
+		v := g.machine.View()
+		g.shown.Store(&v)
+	}
+	g.giveBack(err)
+	g.note(err)
+	for _, a := range batch {
+		a.answer(a.err)
+	}
+}
+
+// save writes the journal as it is to be now.
+func (g *guard) save() error {
+	j := journal{Machine: g.machine.Journal()}
+	for _, e := range g.queue {
+		if e.word != nil {
+			continue
+		}
+		p, err := keep(e.draft)
+		if err != nil {
+			return err
+		}
+		j.Pending = append(j.Pending, p)
+	}
+	j.Epoch, j.Veiled = g.veil.list()
+	err := g.file.save(j)
+	g.saved = err == nil && len(j.Pending) == 0
+	return err
+}
+
+// append hands what waits to the log, in order. It comes after the journal, also because a step that the journal does not have
+// would be taken anew after a kill, and what the log already had of it would pass for a repeat.
+func (g *guard) append(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), guardAppend)
+	defer cancel()
+	for len(g.queue) > 0 {
+		n := portion(g.queue)
+		drafts := make([]event.Draft, n)
+		for i, e := range g.queue[:n] {
+			drafts[i] = e.draft
+		}
+		got, err := g.in.log.Append(ctx, drafts...)
+		if err != nil {
+			return err
+		}
+		for i, e := range g.queue[:n] {
+			if e.draft.Kind.Silent() {
+				g.veil.add(got[i])
+				g.saved = false
+			}
+			if e.word != nil {
+				delete(g.owed, e.draft.Zone)
+			}
+			g.tellLog(e.draft)
+		}
+		g.queue = g.queue[n:]
+	}
+	return nil
+}
+
+// giveBack leaves the words that are not stored to their drivers, which will tell them again.
+func (g *guard) giveBack(err error) {
+	g.queue = slices.DeleteFunc(g.queue, func(e entry) bool {
+		if e.word != nil {
+			g.owed[e.draft.Zone], e.word.err = e.draft, err
+		}
+		return e.word != nil
+	})
+}
+
+// portion is how many of the queue's first entries go into one append.
+func portion(queue []entry) int {
+	size := 0
+	for i, e := range queue {
+		p, err := keep(e.draft)
+		if size += len(p.Record); err != nil || i > 0 && (size > guardBytes || i >= eventlog.MaxDrafts) {
+			return i
+		}
+	}
+	return len(queue)
+}
+
+// tellLog says a change of state for whoever reads the agent's own log. Silent events are not for the station.
+func (g *guard) tellLog(d event.Draft) {
+	switch d.Kind {
+	case event.KindPartitionChanged, event.KindAlarmRaised:
+		partition, _ := d.Body.Text(event.TagPartition)
+		state, _ := d.Body.Text(event.TagState)
+		reason, _ := d.Body.Text(event.TagReason)
+		g.log.Info(d.Kind.String(), "partition", partition, "zone", d.Zone, "qualifier", d.Qualifier, "state", state, "reason", reason)
+	}
+}
+
+// note keeps the pace at which a disk that refuses is tried, and says once that it does.
+func (g *guard) note(err error) {
+	switch {
+	case err == nil && g.behind > 0:
+		g.behind = 0
+		g.log.Info("what arming decides is stored again")
+	case err != nil && g.behind == 0:
+		g.behind = guardRetry
+		g.log.Error("what arming decides is not stored, trying on", "err", err)
+	case err != nil:
+		g.behind = min(2*g.behind, guardRetry2)
+	}
+}
