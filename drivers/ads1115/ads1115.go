@@ -87,8 +87,9 @@ type ADC struct {
 	bus  bus.I2C
 	addr uint16
 
-	turn   chan struct{} // one place, taken from Start to Finish by who may use the field below
+	turn   chan struct{} // one place, taken from Start to Finish by who may use the fields below
 	config uint16        // of the conversion under way
+	buf    [5]byte       // written and read
 }
 
 // New is the chip at an address; it does not touch the bus yet.
@@ -112,7 +113,8 @@ func (a *ADC) Start(channel int, r Range) error {
 	}
 	a.turn <- struct{}{}
 	a.config = configStart | configGround | uint16(channel)<<muxShift | uint16(r)<<pgaShift | configSingle | config860 | configNoComp
-	if err := a.bus.Tx(a.addr, []byte{regConfig, byte(a.config >> 8), byte(a.config)}, nil); err != nil {
+	w := append(a.buf[:0], regConfig, byte(a.config>>8), byte(a.config))
+	if err := a.bus.Tx(a.addr, w, nil); err != nil {
 		<-a.turn
 		return fmt.Errorf("%s: starting channel %d: %w", a, channel, err)
 	}
@@ -132,9 +134,12 @@ func (a *ADC) Check() error {
 	return nil
 }
 
-// Finish reads the result and gives the chip free. It follows each Start that had no error.
+// Release gives the chip free without a word to it, in place of Finish where the bus is known not to work.
+func (a *ADC) Release() { <-a.turn }
+
+// Finish reads the result and gives the chip free. It, or Release, follows each Start that had no error.
 func (a *ADC) Finish() (Code, error) {
-	defer func() { <-a.turn }()
+	defer a.Release()
 	v, err := a.register(regConversion)
 	if err != nil {
 		return 0, fmt.Errorf("%s: reading the result: %w", a, err)
@@ -176,9 +181,9 @@ func Wait(ctx context.Context) error {
 }
 
 func (a *ADC) register(pointer byte) (uint16, error) {
-	var r [2]byte
-	if err := a.bus.Tx(a.addr, []byte{pointer}, r[:]); err != nil {
+	a.buf[0] = pointer
+	if err := a.bus.Tx(a.addr, a.buf[:1], a.buf[3:]); err != nil {
 		return 0, err
 	}
-	return binary.BigEndian.Uint16(r[:]), nil
+	return binary.BigEndian.Uint16(a.buf[3:]), nil
 }
