@@ -44,25 +44,25 @@ func (c *console) read(r io.Reader) {
 	}
 }
 
-func (c *console) await(ctx context.Context, prefix string) (string, error) {
+func (c *console) await(ctx context.Context, text string) (string, error) {
 	for {
 		c.mu.Lock()
-		i := slices.IndexFunc(c.lines[c.next:], func(l string) bool { return strings.HasPrefix(l, prefix) })
+		i := slices.IndexFunc(c.lines[c.next:], func(l string) bool { return strings.Contains(l, text) })
 		if i >= 0 {
-			line := c.lines[c.next+i]
+			_, rest, _ := strings.Cut(c.lines[c.next+i], text)
 			c.next += i + 1
 			c.mu.Unlock()
-			return line[len(prefix):], nil
+			return rest, nil
 		}
 		more, ended := c.more, c.ended
 		c.mu.Unlock()
 		if ended {
-			return "", fmt.Errorf("the guest ended before it said %q; its last lines:\n%s", prefix, c.tail())
+			return "", fmt.Errorf("the guest ended before it said %q; its last lines:\n%s", text, c.tail())
 		}
 		select {
 		case <-more:
 		case <-ctx.Done():
-			return "", fmt.Errorf("the guest did not say %q: %w; its last lines:\n%s", prefix, ctx.Err(), c.tail())
+			return "", fmt.Errorf("the guest did not say %q: %w; its last lines:\n%s", text, ctx.Err(), c.tail())
 		}
 	}
 }

@@ -145,10 +145,10 @@ func pair() (near net.Conn, far *os.File, err error) {
 	return near, far, nil
 }
 
-// Await waits for a line on the guest's console that begins with a prefix, and answers the rest of it. Lines are consumed: the
+// Await waits for a line on the guest's console that holds a text, and answers what follows it there. Lines are consumed: the
 // next Await begins behind this one. It fails when ctx or the guest ends first, with the last lines of the console.
-func (vm *VM) Await(ctx context.Context, prefix string) (string, error) {
-	return vm.console.await(ctx, prefix)
+func (vm *VM) Await(ctx context.Context, text string) (string, error) {
+	return vm.console.await(ctx, text)
 }
 
 // Say types a line on the guest's console.

@@ -123,7 +123,7 @@ func TestConsole(t *testing.T) {
 		}
 	}
 	say("boot\r\ned")
-	say("ge 1 up\r\nedge 2 down\r\n")
+	say("ge 1 up\r\n[    1.0] edge 2 down\r\n")
 	if waiter.Wait(); first != "1 up" || err != nil {
 		t.Errorf("the first edge is %q, %v", first, err)
 	}
@@ -149,7 +149,7 @@ func TestConsole(t *testing.T) {
 	if _, err := c.await(ctx, "edge "); err == nil || !strings.Contains(err.Error(), "last words") {
 		t.Errorf("after the end: %v", err)
 	}
-	if all := c.all(); !strings.HasPrefix(all, "boot\nedge 1 up\nedge 2 down\n") {
+	if all := c.all(); !strings.HasPrefix(all, "boot\nedge 1 up\n[    1.0] edge 2 down\n") {
 		t.Errorf("all of it: %.60q", all)
 	}
 }

@@ -1,0 +1,285 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"watchpost/sim/qemu"
+	"watchpost/storage/event"
+)
+
+// guestPatience is how long an emulated station may take for anything: its seconds are this machine's, shared with others.
+const guestPatience = 90 * time.Second
+
+// guestFolder holds what runs inside guests: the kernel, as make deps-qemu left it, and in bin the programs for it.
+func guestFolder(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("WATCHPOST_GUEST")
+	if dir == "" {
+		t.Fatal("WATCHPOST_GUEST is not set: run make qemu, or set it to the folder that make deps-qemu and make build-guest fill")
+	}
+	return dir
+}
+
+// guestProgram is a program for the guest's processor as a file of its initramfs.
+func guestProgram(t testing.TB, name, as string) qemu.File {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(guestFolder(t), "bin", name))
+	if err != nil {
+		t.Fatalf("run make build-guest: %v", err)
+	}
+	return qemu.File{Name: as, Mode: 0o755, Data: data}
+}
+
+// guest is a station whose processor and kernel are emulated.
+type guest struct {
+	*qemu.VM
+	t testing.TB
+}
+
+// boot starts a guest with stationinit, some modules beside the network's and some files.
+func boot(t testing.TB, modules []string, files []qemu.File, watchdog bool, program ...string) guest {
+	t.Helper()
+	kernel, err := qemu.FindKernel(guestFolder(t))
+	if err != nil && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := kernel.Modules(append([]string{"virtio_pci", "virtio_net"}, modules...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(append(files, more...), guestProgram(t, "stationinit", "init"))
+	vm, err := qemu.Start(t.Context(), qemu.Options{Kernel: kernel, Files: files, Program: program, Watchdog: watchdog, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		vm.Stop()
+		if t.Failed() {
+			t.Logf("---- the guest's console:\n%s", vm.Console())
+		}
+	})
+	return guest{vm, t}
+}
+
+// await waits for a line of the console that holds a text and answers what follows it.
+func (g guest) await(text string) string {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), guestPatience)
+	defer cancel()
+	rest, err := g.Await(ctx, text)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return strings.TrimSpace(rest)
+}
+
+// do gives a command to the program in the guest (sim/qemu/guest) and answers what follows the prefix of its answer.
+func (g guest) do(prefix, format string, args ...any) string {
+	g.t.Helper()
+	if err := g.Say(format, args...); err != nil {
+		g.t.Fatal(err)
+	}
+	return g.await("guest " + prefix)
+}
+
+// cpu is the processor time that the emulation has taken since it began.
+func (g guest) cpu() float64 {
+	g.t.Helper()
+	d, err := g.CPU()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return d.Seconds()
+}
+
+// ends waits for the guest's own end and checks how it ended.
+func (g guest) ends(want string) {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), guestPatience)
+	defer cancel()
+	got, err := g.Wait(ctx)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if got != want {
+		g.t.Fatalf("the guest ended by %s, not %s", got, want)
+	}
+}
+
+// newGuestCentre is a centre that guests know by their own name for this machine.
+func newGuestCentre(t testing.TB) *centre {
+	t.Helper()
+	c := &centre{t: t, dir: filepath.Join(t.TempDir(), "centre")}
+	must(t, "dispatch", "init", "--dir", c.dir, "--name", "常山县", "--host", qemu.Host)
+	c.args = []string{"serve", "--dir", c.dir, "--listen", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"}
+	c.serve()
+	return c
+}
+
+// guestStation is the configuration of a standard village inside a guest, and the files that it names. The guest reaches the
+// centre's broker as a port of the machine that it runs on.
+func guestStation(t testing.TB, c *centre, more string) (id string, files []qemu.File) {
+	t.Helper()
+	p := caoping(c)
+	enrolled := c.enrol(p.id, p.jurisdiction, p.name)
+	for _, name := range []string{"ca.pem", "station.pem", "station-key.pem", "centre.yaml"} {
+		data, err := os.ReadFile(filepath.Join(enrolled, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, qemu.File{Name: "etc/watchpost/" + name, Mode: 0o600, Data: data})
+	}
+	entry := strings.Replace(string(files[3].Data), "tls://127.0.0.1:", "tls://"+qemu.Host+":", 1)
+	text := fmt.Sprintf("station: {id: %s, jurisdiction: %s, name: %s}\ndata: /run/watchpost\nlog: {reserve: 16MiB}\n%s%s", p.id, p.jurisdiction, p.name, more, entry)
+	files[3] = qemu.File{Name: "etc/watchpost/station.yaml", Mode: 0o600, Data: []byte(text)}
+	files = append(files, guestProgram(t, "watchpostd", "bin/watchpostd"), guestProgram(t, "guest", "bin/guest"))
+	return p.id, files
+}
+
+// receipted waits until the station in the guest has the centre's receipt for an event.
+func (g guest) receipted(e event.Event) {
+	g.t.Helper()
+	within(g.t, guestPatience, "receipt at the station in the guest", func() error {
+		var word doorWord
+		if err := json.Unmarshal([]byte(g.do("answer ", "ask /v1/status")), &word); err != nil {
+			return err
+		}
+		if word.Centres[0].Receipts[e.Lane.String()] < e.Seq {
+			return errNoReceipt
+		}
+		return nil
+	})
+}
+
+// memory is the agent's resident memory in MiB.
+func (g guest) memory() float64 {
+	g.t.Helper()
+	kib, err := strconv.ParseFloat(g.do("memory ", "memory"), 64)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return kib / 1024
+}
+
+// runStation is the agent of guestStation with a hand beside it.
+func runStation(more ...string) []string {
+	return append(append([]string{"/bin/guest"}, more...), "/bin/watchpostd", "-config", "/etc/watchpost/station.yaml")
+}
+
+// guestFigures are what a boot cost.
+type guestFigures struct {
+	boot   float64 // processor time of the emulation until the first alarm was receipted, in s
+	memory float64 // of the agent then, in MiB
+}
+
+// alarmFromGuest boots a station whose door hangs on a simulated chip of its own kernel, and opens the door as soon as somebody
+// watches it: the alarm's way from the kernel's interrupt to the receipt is all there is.
+func alarmFromGuest(t testing.TB) guestFigures {
+	const lines = "boards: [{id: main, backend: host, chip: wires}]\nzones:\n" +
+		"  - {id: door, name: 大门, board: main, line: door, rest: open}\n" +
+		"  - {id: panic, name: 紧急按钮, kind: panic, board: main, line: panic, rest: open, debounce: 20ms}\n"
+	c := newGuestCentre(t)
+	id, files := guestStation(t, c, lines)
+	g := boot(t, []string{"gpio-sim"}, files, false, runStation("-chip", "wires:door,panic")...)
+	g.await("zone=door state=normal")
+	g.do("pulled", "pull door 1")
+	e := awaitStoredFrom(t, c, id, "door")
+	g.receipted(e)
+	f := guestFigures{g.cpu(), g.memory()}
+	g.do("pulled", "pull panic 1")
+	p := awaitStoredFrom(t, c, id, "panic")
+	g.receipted(p)
+	for _, e := range []event.Event{e, p} {
+		seq, _ := e.Body.Uint(event.TagLineSeq)
+		if e.KernelNS == 0 || seq == 0 || e.Lane != event.LaneAlarm {
+			t.Errorf("%s without the kernel's time and the number of its edge, or in lane %s: %+v", e.Zone, e.Lane, e)
+		}
+	}
+	checkOnce(t, c.stored(id))
+	g.do("sent", "signal 15")
+	g.ends("guest-shutdown")
+	return f
+}
+
+// awaitStoredFrom waits for a zone's alarm, as long as an emulated station may take.
+func awaitStoredFrom(t testing.TB, c *centre, id, zone string) (found event.Event) {
+	t.Helper()
+	fits := zoneActive(zone)
+	within(t, guestPatience, "alarm of "+zone+" in the centre's store", func() error {
+		for _, e := range c.stored(id) {
+			if fits(e) {
+				found = e
+				return nil
+			}
+		}
+		return fmt.Errorf("%d other events", len(c.stored(id)))
+	})
+	return found
+}
+
+// TestGuestAlarm: an edge on a line of the station's own kernel becomes an event that a centre outside has stored.
+func TestGuestAlarm(t *testing.T) {
+	f := alarmFromGuest(t)
+	t.Logf("%.2f s of processor time from power-on to the receipt; the agent has %.1f MiB", f.boot, f.memory)
+}
+
+// TestBenchFeelGuest measures what TestGuestAlarm does.
+func TestBenchFeelGuest(t *testing.T) {
+	f := alarmFromGuest(t)
+	figure("feel/guest-boot-to-receipt-cpu", f.boot, "s", 6)
+	figure("feel/guest-agent-rss", f.memory, "MiB", 96)
+}
+
+// TestGuestPowerButton is the same on a kernel without any module of ours: the button is the machine's own, on its PL061.
+func TestGuestPowerButton(t *testing.T) {
+	c := newGuestCentre(t)
+	id, files := guestStation(t, c, "boards: [{id: main, backend: host, chip: 9030000.pl061, lines: {button: \"3\"}}]\n"+
+		"zones: [{id: panic, name: 紧急按钮, kind: panic, board: main, line: button, rest: open, debounce: 20ms}]\n")
+	g := boot(t, nil, files, false, runStation()...)
+	g.await("zone=panic state=normal")
+	if err := g.PressPower(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e := awaitStoredFrom(t, c, id, "panic")
+	g.receipted(e)
+	if e.KernelNS == 0 {
+		t.Errorf("the button without the kernel's time: %+v", e)
+	}
+	g.do("sent", "signal 15")
+	g.ends("guest-shutdown")
+}
+
+// TestGuestHang: an agent that stands still is no station; the hardware starts it anew.
+func TestGuestHang(t *testing.T) {
+	c := newGuestCentre(t)
+	id, files := guestStation(t, c, "watchdog: {device: /dev/watchdog, timeout: 4s}\n")
+	g := boot(t, []string{"i6300esb"}, files, true, runStation()...)
+	c.awaitStored(id, "any event", func(event.Event) bool { return true })
+	g.do("sent", "signal 19")
+	g.ends("guest-reset")
+	if strings.Contains(g.Console(), "the station ends") {
+		t.Error("stationinit ended the station, not the watchdog")
+	}
+}
+
+// TestGuestHostbus runs the tests of drivers/hostbus where its kernel calls are answered by a kernel.
+func TestGuestHostbus(t *testing.T) {
+	g := boot(t, []string{"gpio-sim"}, []qemu.File{guestProgram(t, "hostbus.test", "bin/hostbus.test")}, false, "/bin/hostbus.test", "-test.v")
+	g.ends("guest-shutdown")
+	console := g.Console()
+	t.Logf("%s", console)
+	if !strings.Contains(console, "\nPASS\n") {
+		t.Error("the tests did not pass")
+	}
+}
