@@ -171,21 +171,28 @@ func (c *centre) stored(station string) []event.Event { c.t.Helper(); return c.s
 // storedAfter is stored without the rows up to one.
 func (c *centre) storedAfter(station string, row int64) []event.Event {
 	c.t.Helper()
+	return c.rows("WHERE station = ? AND id > ?", station, row)
+}
+
+// rows reads events straight from the centre's database.
+func (c *centre) rows(where string, args ...any) []event.Event {
+	c.t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(c.dir, ledgerFile)+"?mode=ro&_pragma=busy_timeout(10000)")
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	rows, err := db.QueryContext(c.t.Context(), "SELECT epoch, record FROM event WHERE station = ? AND id > ? ORDER BY id", station, row)
+	found, err := db.QueryContext(c.t.Context(), "SELECT station, epoch, record FROM event "+where+" ORDER BY id", args...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer func() { _ = rows.Close() }()
+	defer func() { _ = found.Close() }()
 	var all []event.Event
-	for rows.Next() {
+	for found.Next() {
+		var station string
 		var epoch event.Epoch
 		var raw, record []byte
-		if err := rows.Scan(&raw, &record); err != nil {
+		if err := found.Scan(&station, &raw, &record); err != nil {
 			c.t.Fatal(err)
 		}
 		copy(epoch[:], raw)
@@ -195,7 +202,7 @@ func (c *centre) storedAfter(station string, row int64) []event.Event {
 		}
 		all = append(all, e)
 	}
-	if err := rows.Err(); err != nil {
+	if err := found.Err(); err != nil {
 		c.t.Fatal(err)
 	}
 	return all

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -170,47 +169,13 @@ func (s *stations) drained(limit time.Duration) {
 func (s *stations) judge() storagetest.Verdict {
 	s.t.Helper()
 	h := s.History()
-	h.Centres = []storagetest.Centre{{ID: fleetJurisdiction, Stored: storagetest.FromEvents(s.c.storedOfAll(), fleet.KeyOf)}}
+	h.Centres = []storagetest.Centre{{ID: fleetJurisdiction, Stored: storagetest.FromEvents(s.c.rows(""), fleet.KeyOf)}}
 	v := storagetest.Check(h)
 	s.t.Log(v)
 	if err := v.Err(); err != nil {
 		s.t.Error(err)
 	}
 	return v
-}
-
-// storedOfAll reads every event straight from the centre's database, in the order in which they were stored.
-func (c *centre) storedOfAll() []event.Event {
-	c.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(c.dir, ledgerFile)+"?mode=ro&_pragma=busy_timeout(10000)")
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	rows, err := db.QueryContext(c.t.Context(), "SELECT station, epoch, record FROM event ORDER BY id")
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer func() { _ = rows.Close() }()
-	var all []event.Event
-	for rows.Next() {
-		var station string
-		var epoch event.Epoch
-		var raw, record []byte
-		if err := rows.Scan(&station, &raw, &record); err != nil {
-			c.t.Fatal(err)
-		}
-		copy(epoch[:], raw)
-		e, err := event.DecodeRecord(station, epoch, record)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		all = append(all, e)
-	}
-	if err := rows.Err(); err != nil {
-		c.t.Fatal(err)
-	}
-	return all
 }
 
 // resident is this process's memory in bytes, garbage collected before.
