@@ -31,9 +31,9 @@ func TestPriorities(t *testing.T) {
 		return event.Event{Kind: event.KindSensorChanged, Body: event.NewBody(event.Text(event.TagState, state))}
 	}
 	for want, es := range map[int][]event.Event{
-		priorityLife:     {{Kind: event.KindDuress}, raised("instant", "HA"), raised("opened-while-down", "FA"), active("PA"), active("FA"), silent(watch.ReasonThreat), panel("PA"), panel("HA"), panel("FA"), panel("MA"), panel("GA"), panel("QA"), panel("120"), panel("110"), panel("100"), panel("151")},
-		priorityProperty: {raised("entry-expired", "BA"), sensor("high"), sensor("low"), panel("BA"), panel("130"), panel("134"), panel("140"), panel("BV"), panel("UA"), panel(""), zone("active"), active("BA"), {Kind: event.KindCarrierSilent}},
-		priorityDevice: {raised("always-on", "TA"), raised("always-on", ""), sensor("fault"), sensor("battery"), {Kind: event.KindBusChanged}, {Kind: event.KindTourChecked}, active("TA"), active("RP"), panel("TA"), panel("137"), panel("145"), panel("154"), panel("161"), panel("301"), panel("FT"), panel("YC"), panel("1"),
+		priorityLife:     {{Kind: event.KindDuress}, raised("hold-up", "HA"), raised("opened-while-down", "FA"), active("PA"), active("FA"), silent(watch.ReasonThreat), panel("PA"), panel("HA"), panel("FA"), panel("MA"), panel("GA"), panel("QA"), panel("120"), panel("110"), panel("100"), panel("151")},
+		priorityProperty: {raised("intrusion", "BA"), sensor("high"), sensor("low"), panel("BA"), panel("130"), panel("134"), panel("140"), panel("BV"), panel("UA"), panel(""), zone("active"), active("BA"), {Kind: event.KindCarrierSilent}},
+		priorityDevice: {raised("tamper", "TA"), raised("fault", ""), sensor("fault"), sensor("battery"), {Kind: event.KindBusChanged}, {Kind: event.KindTourChecked}, active("TA"), active("RP"), panel("TA"), panel("137"), panel("145"), panel("154"), panel("161"), panel("301"), panel("FT"), panel("YC"), panel("1"),
 			zone("missing"), zone("short"), zone(""), {Kind: event.KindPanelLink}, {Kind: event.KindCameraState}, silent(""), silent(watch.ReasonFarewell), {Kind: event.KindTestFailed}, {Kind: event.KindCentreStalled}},
 	} {
 		for _, e := range es {
