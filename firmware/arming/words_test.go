@@ -1,8 +1,8 @@
 package arming_test
 
 import (
-	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,29 +76,33 @@ func readTable(t *testing.T, name string) map[cell]string {
 // started again, or lost its power, between what it knew of the zone and the word.
 func TestTableOfWords(t *testing.T) {
 	cells := readTable(t, "words.txt")
-	want := 0
-	for _, zone := range tableZones() {
-		for _, state := range tableStates() {
-			for _, from := range tableFrom() {
-				for _, word := range tableWords() {
-					c := cell{zone, state, from, word}
-					want++
-					verdict, ok := cells[c]
-					if !ok {
-						t.Errorf("%v is missing", c)
-						continue
-					}
-					for _, down := range []string{"", "restart", "power-up"} {
-						if verdict != "-" {
-							checkCell(t, c, verdict, down)
+	axes := [][]string{tableZones(), tableStates(), tableFrom(), tableWords()}
+	for c := range cells {
+		for i, name := range []string{c.zone, c.state, c.from, c.word} {
+			if !slices.Contains(axes[i], name) {
+				t.Errorf("%v: nothing is called %s", c, name)
+			}
+		}
+	}
+	for _, zone := range axes[0] {
+		t.Run(zone, func(t *testing.T) {
+			t.Parallel()
+			for _, state := range axes[1] {
+				for _, from := range axes[2] {
+					for _, word := range axes[3] {
+						c := cell{zone, state, from, word}
+						if cells[c] == "" {
+							t.Errorf("%v is missing", c)
+						}
+						for _, down := range []string{"", "restart", "power-up"} {
+							if cells[c] != "-" {
+								checkCell(t, c, cells[c], down)
+							}
 						}
 					}
 				}
 			}
-		}
-	}
-	if len(cells) != want {
-		t.Errorf("%d cells, of which only %d can be: one has a name that nothing has", len(cells), want)
+		})
 	}
 }
 
@@ -106,7 +110,8 @@ func checkCell(t *testing.T, c cell, want, down string) {
 	t.Helper()
 	r := rigFor(t, c)
 	r.bring(c)
-	waited := r.waits("x")
+	way := c.zone == "entry" || c.zone == "follow"
+	waited := way && r.waits("x")
 	var effects []arming.Effect
 	switch down {
 	case "restart":
@@ -119,7 +124,7 @@ func checkCell(t *testing.T, c cell, want, down string) {
 		effects = r.word("x", c.word)
 	}
 	got := verdict(t, effects)
-	if r.waits("x") && !waited {
+	if way && !waited && r.waits("x") {
 		got += "E"
 	}
 	if got == "" {
@@ -271,6 +276,6 @@ func (r *rig) mustStand(c cell, how string) {
 		}
 	}
 	if got != want {
-		r.t.Fatal(fmt.Sprintf("%v: the partition is brought to %s, want %s", c, got, want))
+		r.t.Fatalf("%v: the partition is brought to %s, want %s", c, got, want)
 	}
 }
