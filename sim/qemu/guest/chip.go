@@ -7,9 +7,17 @@ import (
 	"strings"
 )
 
-// newChip makes a GPIO chip of the kernel's gpio-sim (Documentation/admin-guide/gpio/gpio-sim.rst) with the given lines, from
-// offset 0 on, and answers the file of each that moves it. sys is where sysfs is mounted, and configfs in it.
-func newChip(sys, label string, names []string) (map[string]string, error) {
+// chip is a GPIO chip of the kernel's gpio-sim.
+type chip struct {
+	label string
+	live  string            // file that switches it off and on
+	dir   string            // of its lines
+	lines map[string]string // name → file that moves it
+}
+
+// newChip makes a chip (Documentation/admin-guide/gpio/gpio-sim.rst) with the given lines, from offset 0 on. sys is where sysfs is
+// mounted, and configfs in it.
+func newChip(sys, label string, names []string) (*chip, error) {
 	device := filepath.Join(sys, "kernel/config/gpio-sim", label)
 	bank := filepath.Join(device, "bank0")
 	folders := []string{device, bank}
@@ -22,7 +30,8 @@ func newChip(sys, label string, names []string) (map[string]string, error) {
 		folders = append(folders, line)
 		settings = append(settings, [2]string{filepath.Join(line, "name"), name})
 	}
-	settings = append(settings, [2]string{filepath.Join(device, "live"), "1"}) // the last: from here on it is a chip
+	live := filepath.Join(device, "live")
+	settings = append(settings, [2]string{live, "1"}) // the last: from here on it is a chip
 	for _, folder := range folders {
 		if err := os.Mkdir(folder, 0o755); err != nil {
 			return nil, fmt.Errorf("making a simulated chip: %w", err)
@@ -41,9 +50,14 @@ func newChip(sys, label string, names []string) (map[string]string, error) {
 		}
 		where[i] = strings.TrimSpace(string(b))
 	}
-	lines := map[string]string{}
+	c := &chip{label, live, filepath.Join(sys, "devices/platform", where[0], where[1]), map[string]string{}}
 	for i, name := range names {
-		lines[name] = filepath.Join(sys, "devices/platform", where[0], where[1], fmt.Sprintf("sim_gpio%d", i), "pull")
+		c.lines[name] = filepath.Join(c.dir, fmt.Sprintf("sim_gpio%d", i), "pull")
 	}
-	return lines, nil
+	return c, nil
+}
+
+// environment says to a program where the chip is, as the tests of drivers/hostbus want to know it.
+func (c *chip) environment() []string {
+	return []string{"WATCHPOST_GPIOSIM=" + c.label + ":" + c.dir, "WATCHPOST_GPIOSIM_LIVE=" + c.live}
 }

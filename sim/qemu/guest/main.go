@@ -10,7 +10,8 @@
 //	memory           resident memory of the agent in KiB      guest memory N
 //	signal NUMBER    sends the agent a signal                 guest sent NUMBER
 //
-// It ends when the agent does, with the agent's exit status.
+// A program finds the chip in its environment: WATCHPOST_GPIOSIM is its label, a colon and the folder of its lines,
+// WATCHPOST_GPIOSIM_LIVE the file that switches it off and on. The hand ends when the program does, with its exit status.
 package main
 
 import (
@@ -44,7 +45,7 @@ func main() {
 func run(args []string, in io.ReadCloser, out io.Writer) error {
 	flags := flag.NewFlagSet("guest", flag.ContinueOnError)
 	flags.SetOutput(out)
-	chip := flags.String("chip", "", "label of the simulated chip, a colon, and names of its lines with commas between")
+	wires := flags.String("chip", "", "label of the simulated chip, a colon, and names of its lines with commas between")
 	door := flags.String("door", "/run/watchpost/door.sock", "the agent's local door")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -52,14 +53,14 @@ func run(args []string, in io.ReadCloser, out io.Writer) error {
 	if flags.NArg() == 0 {
 		return errors.New("no program to run")
 	}
-	h := hand{door: *door}
-	if label, names, ok := strings.Cut(*chip, ":"); ok {
-		var err error
-		if h.lines, err = newChip("/sys", label, strings.Split(names, ",")); err != nil {
+	h := hand{door: *door, agent: exec.Command(flags.Arg(0), flags.Args()[1:]...)}
+	if label, names, ok := strings.Cut(*wires, ":"); ok {
+		c, err := newChip("/sys", label, strings.Split(names, ","))
+		if err != nil {
 			return err
 		}
+		h.lines, h.agent.Env = c.lines, append(os.Environ(), c.environment()...)
 	}
-	h.agent = exec.Command(flags.Arg(0), flags.Args()[1:]...)
 	h.agent.Stdout, h.agent.Stderr = out, out
 	if err := h.agent.Start(); err != nil {
 		return err
