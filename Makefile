@@ -17,14 +17,15 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 # A station is amd64 or arm64: where an int has 32 bits Badger loses what it was given (README, Decisions).
 STATION := ./firmware/watchpostd
+TOOLS   := ./tools/stationctl
 SERVERS := ./tools/dispatch ./tools/simctl
 NATIVE  := linux-$(shell go env GOARCH)
 
 env_linux-amd64 := GOARCH=amd64
 env_linux-arm64 := GOARCH=arm64
 
-programs_linux-amd64 := $(STATION) $(SERVERS)
-programs_linux-arm64 := $(STATION) $(SERVERS)
+programs_linux-amd64 := $(STATION) $(TOOLS) $(SERVERS)
+programs_linux-arm64 := $(STATION) $(TOOLS) $(SERVERS)
 
 # sim/e2e runs the built programs and tools/lint reads the sources: each is a stage of its own.
 UNIT = $$(go list ./... | grep -v -e /sim/e2e -e /tools/lint)

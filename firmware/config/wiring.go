@@ -53,6 +53,22 @@ type Board struct {
 	Interrupt Interrupt         `yaml:"interrupt"` // mcp23017: the line that its INT pin drives; none = it is polled
 }
 
+// Offsets are the lines of a host board by the names that they have here.
+func (b Board) Offsets() (map[string]uint32, error) {
+	offsets := map[string]uint32{}
+	for name, there := range b.Lines {
+		n, err := strconv.ParseUint(there, 10, 16)
+		if err != nil || n > maxOffset {
+			return nil, fmt.Errorf("line %q: %q is no offset on the chip, 0 to %d", name, there, maxOffset)
+		}
+		offsets[name] = uint32(n)
+	}
+	return offsets, nil
+}
+
+// maxOffset is the last line that a GPIO chip may have here.
+const maxOffset = 511
+
 // Interrupt is the input line that a chip's interrupt pin drives.
 type Interrupt struct {
 	Board string `yaml:"board"`
@@ -263,9 +279,10 @@ func (c *Config) validateBoards(s *sheet, p *plant) {
 		for name, there := range b.Lines {
 			if !validLine(name) || there == "" || len(there) > 64 {
 				s.add(key+".lines", "%q: want a name of 1 to 32 of a-z, 0-9, hyphen, and what the back end calls it", name)
-			} else if offset, err := strconv.ParseUint(there, 10, 16); b.Backend == BackendHost && (err != nil || offset > 511) {
-				s.add(key+".lines", "line %q: %q is no offset on the chip, 0 to 511", name, there)
 			}
+		}
+		if _, err := b.Offsets(); b.Backend == BackendHost && err != nil {
+			s.add(key+".lines", "%v", err)
 		}
 		for _, k := range []struct{ name, backend string }{
 			{"socket", BackendLinesock}, {"chip", BackendHost}, {"bus", BackendMCP23017}, {"address", BackendMCP23017}, {"interrupt", BackendMCP23017},

@@ -49,18 +49,18 @@ type dailyTest struct {
 }
 
 // wireTest makes the daily test, if the configuration has one.
-func (s *Station) wireTest(boards map[string]bus.Lines) (err error) {
+func (s *Station) wireTest(Options) (err error) {
 	c := s.config.Test
 	if c == (config.Test{}) {
 		return nil
 	}
-	d := &dailyTest{in: s.in, memo: s.memo, log: s.log.With("zone", c.Zone), state: func() string { return readings(s.contacts)[c.Zone].State }}
+	d := &dailyTest{in: s.in, memo: s.memo, log: s.log.With("zone", c.Zone), state: func() string { return readings(s.zones)[c.Zone].State }}
 	for _, z := range s.config.Zones {
 		if z.ID == c.Zone {
 			d.testWiring = testWiring{zone: z.ID, line: z.Line, board: z.Board, output: c.Output, within: c.Within}
 		}
 	}
-	d.lines = boards[d.board]
+	d.lines = s.wires.boards[d.board]
 	if d.plan, err = newTestPlan(c.At, s.clock.now(), s.memo.read().Test.At); err != nil {
 		return fmt.Errorf("daily test: %w", err)
 	}

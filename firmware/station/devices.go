@@ -19,13 +19,28 @@ func newCamera(c config.Camera, log *slog.Logger, now func() time.Time) (*camera
 	})
 }
 
-// wirePanels makes the receiver for alarm panels.
+// wireCameras makes the cameras.
+func (s *Station) wireCameras(o Options) error {
+	for _, c := range s.config.Cameras {
+		cam, err := newCamera(c, s.log, o.Now)
+		if err != nil {
+			return fmt.Errorf("camera %s: %w", c.ID, err)
+		}
+		s.cameras = append(s.cameras, cam)
+	}
+	return nil
+}
+
+// wirePanels makes the receiver for alarm panels, if there are any.
 func (s *Station) wirePanels(o Options) error {
+	if s.config.Panels.Listen == "" {
+		return nil
+	}
 	var accounts []dc09.Account
 	for _, a := range s.config.Panels.Accounts {
 		key, err := panelKey(a)
 		if err != nil {
-			return fmt.Errorf("account %s: %w", a.ID, err)
+			return fmt.Errorf("panels: account %s: %w", a.ID, err)
 		}
 		accounts = append(accounts, dc09.Account{ID: a.ID, Key: key, CRCOverCR: a.CRCOverCR, Zones: a.Zones, Supervision: a.Supervision})
 	}
@@ -34,7 +49,7 @@ func (s *Station) wirePanels(o Options) error {
 		Listening: o.Listening,
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("panels: %w", err)
 	}
 	s.receivers = append(s.receivers, receiver)
 	return nil

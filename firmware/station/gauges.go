@@ -84,7 +84,7 @@ func (s *Station) troubleGauges(g map[string]float64) {
 	for _, c := range s.config.Cameras {
 		cameras = append(cameras, c.ID)
 	}
-	count("zones_trouble_count", readings(s.contacts), zones, "normal", "active", "bypassed")
+	count("zones_trouble_count", readings(s.zones), zones, "normal", "active", "bypassed")
 	count("panels_trouble_count", readings(s.receivers), panels, "up")
 	count("cameras_trouble_count", readings(s.cameras), cameras, "up", "idle") // idle: pulled only when somebody looks
 }

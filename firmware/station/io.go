@@ -51,7 +51,7 @@ func (s *Station) levels(ctx context.Context) map[string]string {
 	defer cancel()
 	raw := map[string]string{}
 	for _, z := range s.config.Zones {
-		lines := s.boards[z.Board]
+		lines := s.wires.boards[z.Board]
 		if lines == nil {
 			continue
 		}

@@ -28,7 +28,7 @@ func (s *Station) present(x *centre) topic.State {
 		Heartbeat: int(x.config.Heartbeat / time.Second), Gauges: s.gauges(stats),
 	}
 	x.gauges(st.Gauges, heads, x.outbox.Stored())
-	zones, panels, cameras := readings(s.contacts), readings(s.receivers), readings(s.cameras)
+	zones, panels, cameras := readings(s.zones), readings(s.receivers), readings(s.cameras)
 	for _, z := range s.config.Zones {
 		r := zones[z.ID]
 		st.Zones = append(st.Zones, topic.ZoneState{ID: z.ID, Name: z.Name, State: orUnknown(r.State), Since: r.Since, Camera: z.Camera})

@@ -18,9 +18,8 @@ import (
 	"watchpost/drivers"
 	"watchpost/drivers/bus"
 	"watchpost/drivers/camera"
-	"watchpost/drivers/contact"
 	"watchpost/drivers/dc09"
-	"watchpost/drivers/linesock"
+	"watchpost/drivers/relay"
 	"watchpost/firmware/config"
 	"watchpost/firmware/supervise"
 	"watchpost/storage/event"
@@ -54,6 +53,12 @@ type Options struct {
 	Listening func(net.Addr)
 }
 
+// teller is a driver that can say how its inputs stand.
+type teller interface {
+	drivers.Driver
+	drivers.Snapshotter
+}
+
 // Station is one running station. Make it with New and run it once.
 type Station struct {
 	config  *config.Config
@@ -67,12 +72,13 @@ type Station struct {
 	in      *intake
 	noDoor  bool
 
-	contacts  []*contact.Driver // one a board
-	receivers []*dc09.Receiver  // none or one
+	wires     wires
+	zones     []teller
+	outputs   []*relay.Driver
+	receivers []*dc09.Receiver // none or one
 	cameras   []*camera.Camera
 	test      *dailyTest // nil = none
-	boards    map[string]bus.Lines
-	guard     *guard // nil = no partition
+	guard     *guard     // nil = no partition
 	veil      *veil
 
 	oldest oldest
@@ -93,13 +99,13 @@ func New(o Options) (_ *Station, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Station{config: o.Config, version: o.Edition.Version, log: o.Log, clock: clock{o.Now, clockQuality, boot}, started: o.Now().UTC(), noDoor: o.NoDoor, begun: time.Now()}
+	s := &Station{config: o.Config, version: o.Edition.Version, log: o.Log, clock: clock{o.Now, clockQuality, boot}, started: o.Now().UTC(), noDoor: o.NoDoor, begun: time.Now(), wires: newWires()}
 	if s.events, err = openLog(o); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.events.Close())
+			err = errors.Join(err, s.wires.Close(), s.events.Close())
 		}
 	}()
 	s.in = &intake{clock: s.clock, log: s.events}
@@ -155,40 +161,27 @@ func openLog(o Options) (EventLog, error) {
 	return log, nil
 }
 
-// wireDrivers makes what the station feels and sees with, from its configuration.
+// wireDrivers makes what the station feels, sees and acts with, from its configuration: each hangs on what stands above it.
 func (s *Station) wireDrivers(o Options) error {
-	s.boards = map[string]bus.Lines{}
-	for _, b := range s.config.Boards {
-		lines, err := openBoard(b, o)
-		if err != nil {
-			return fmt.Errorf("board %s: %w", b.ID, err)
-		}
-		s.boards[b.ID] = lines
-		contacts, err := contact.New(contact.Options{Lines: lines, Contacts: s.contactsOf(b.ID), Log: s.log.With("board", b.ID), Now: o.Now})
-		if err != nil {
-			return fmt.Errorf("board %s: %w", b.ID, err)
-		}
-		s.contacts = append(s.contacts, contacts)
-	}
-	if s.config.Panels.Listen != "" {
-		if err := s.wirePanels(o); err != nil {
-			return fmt.Errorf("panels: %w", err)
+	for _, wire := range []func(Options) error{
+		s.wireBoards, s.wireBuses, s.wireADCs,
+		s.wireContacts, s.wireLoops, s.wireModbus,
+		s.wireOutputs, s.wirePanels, s.wireCameras, s.wireTest,
+	} {
+		if err := wire(o); err != nil {
+			return err
 		}
 	}
-	for _, c := range s.config.Cameras {
-		cam, err := newCamera(c, s.log, o.Now)
-		if err != nil {
-			return fmt.Errorf("camera %s: %w", c.ID, err)
-		}
-		s.cameras = append(s.cameras, cam)
-	}
-	return s.wireTest(s.boards)
+	return nil
 }
 
-// drivers are all that the station feels and sees with.
+// drivers are all that the station feels, sees and acts with, in the order of their start.
 func (s *Station) drivers() []drivers.Driver {
 	var all []drivers.Driver
-	for _, d := range s.contacts {
+	for _, d := range s.zones {
+		all = append(all, d)
+	}
+	for _, d := range s.outputs {
 		all = append(all, d)
 	}
 	for _, d := range s.receivers {
@@ -198,28 +191,6 @@ func (s *Station) drivers() []drivers.Driver {
 		all = append(all, d)
 	}
 	return all
-}
-
-func openBoard(b config.Board, o Options) (bus.Lines, error) {
-	if open, ok := o.Edition.Buses.Lines[b.Backend]; ok {
-		return open(b, o.Log)
-	}
-	return linesock.New(linesock.Options{Socket: b.Socket, Log: o.Log.With("board", b.ID)})
-}
-
-func (s *Station) contactsOf(board string) []contact.Config {
-	var list []contact.Config
-	for _, z := range s.config.Zones {
-		if z.Board != board {
-			continue
-		}
-		severity, _ := event.ParseSeverity(z.Severity) // config has checked the word
-		list = append(list, contact.Config{
-			Zone: z.ID, Line: z.Line, NormallyClosed: z.Rest == "closed", Debounce: z.Debounce, Severity: severity,
-			Code: config.ZoneKinds()[z.Kind],
-		})
-	}
-	return list
 }
 
 // address names this station on the wire.
@@ -311,7 +282,7 @@ func (s *Station) Run(ctx context.Context) error {
 	if cause := context.Cause(ctx); errors.Is(cause, eventlog.ErrFailed) {
 		err = errors.Join(err, fmt.Errorf("%w: check the disk and start the agent again", cause))
 	}
-	err = errors.Join(err, s.events.Close())
+	err = errors.Join(err, s.wires.Close(), s.events.Close())
 	s.log.Info("station is down")
 	return err
 }
