@@ -25,22 +25,22 @@ import (
 	"watchpost/storage/event"
 )
 
-// guarded is the configuration of a station with one partition of three zones, one zone beside it, and the daily test.
+// guardedYAML is a station with one partition of three zones, and one zone beside it. More zones may follow.
 const guardedYAML = `
 station: {id: %s, jurisdiction: changshan, name: 草坪村}
 data: data
 log: {reserve: 16MiB}
 boards: [{id: main, backend: linesock, socket: board.sock}]
-zones:
-  - {id: hall, name: 大厅, board: main, line: hall, rest: open, partition: house}
-  - {id: door, board: main, line: door, rest: open, partition: house, entry: true}
-  - {id: smoke, board: main, line: smoke, rest: open, kind: fire, partition: house}
-  - {id: shed, board: main, line: shed, rest: open}
 outputs: [{id: siren, board: main, line: siren, role: siren}]
 partitions: [{id: house, name: 警务室, exit: 0s, entry: 0s, settle: 0s, siren: 1m, outputs: [siren]}]
 users:
   - {id: li, name: 李, code: "%s", duress: "%s", rights: [arm, disarm, bypass, engineer]}
   - {id: wu, name: 吴, code: "%s", rights: [arm]}
+zones:
+  - {id: hall, name: 大厅, board: main, line: hall, rest: open, partition: house}
+  - {id: door, board: main, line: door, rest: open, partition: house, entry: true}
+  - {id: smoke, board: main, line: smoke, rest: open, kind: fire, partition: house}
+  - {id: shed, board: main, line: shed, rest: open}
 `
 
 // The codes of the users.
