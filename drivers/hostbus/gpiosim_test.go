@@ -223,7 +223,7 @@ func TestIdle(t *testing.T) {
 		must(t, unix.Getrusage(unix.RUSAGE_SELF, &before))
 		<-settle.C
 		must(t, unix.Getrusage(unix.RUSAGE_SELF, &after))
-		return after.Nvcsw - before.Nvcsw
+		return int64(after.Nvcsw) - int64(before.Nvcsw)
 	}
 	sleeps() // whatever the tests before left behind
 	if n := sleeps(); n > 30 {
