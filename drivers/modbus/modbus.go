@@ -20,14 +20,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"watchpost/drivers"
-	"watchpost/drivers/backlog"
-	"watchpost/storage/event"
+	"watchpost/drivers/zone"
 )
 
 // Of a round.
@@ -42,11 +41,9 @@ const (
 type Driver struct {
 	o      Options
 	slaves []*slave
-	zones  []*zone
+	inputs []*input
 	probes []*Probe
 	noWire error // why the wire could not be opened when it was last needed; only Run looks
-
-	mu sync.Mutex // guards machine and since of all zones
 }
 
 // slave is one unit at work. Only Run looks.
@@ -55,13 +52,12 @@ type slave struct {
 	jobs []*job
 }
 
-// zone is one input at work.
-type zone struct {
-	cfg     Input
-	bus     string
-	backlog *backlog.Backlog
-	machine *machine
-	since   time.Time
+// input is one zone at work.
+type input struct {
+	cfg   Input
+	place string // for people: bus, unit and number
+	zone  *zone.Zone
+	heard string // the last word to the zone; only Run looks
 }
 
 var (
@@ -79,10 +75,14 @@ func New(o Options) (*Driver, error) {
 	d := &Driver{o: o}
 	var points []point
 	for _, c := range o.Inputs {
-		z := &zone{cfg: c, bus: o.Bus, backlog: backlog.New(source(c.Zone), o.Log), machine: newMachine(c.Severity), since: o.Now()}
-		d.zones = append(d.zones, z)
-		points = append(points, point{unit: c.Unit, function: c.function(), first: int(c.Number), count: 1,
-			take: func(a Answer, err error) { d.polled(z, a, err) }})
+		in := &input{cfg: c, place: c.place(o.Bus)}
+		var err error
+		in.zone, err = zone.New(zone.Config{Zone: c.Zone, Source: source(c.Zone), Line: in.place, Code: c.Code, Severity: c.Severity}, o.Log, o.Now)
+		if err != nil {
+			return nil, fmt.Errorf("modbus %s: %w", in.place, err)
+		}
+		d.inputs = append(d.inputs, in)
+		points = append(points, point{unit: c.Unit, function: c.function(), first: int(c.Number), count: 1, take: in.take})
 	}
 	for _, c := range o.Values {
 		p := &Probe{cfg: c, now: o.Now, stale: 2*backOffMax + lostAfter*o.Interval}
@@ -101,7 +101,7 @@ func New(o Options) (*Driver, error) {
 
 // String names the driver as logs do.
 func (d *Driver) String() string {
-	return fmt.Sprintf("modbus %s (%d zones, %d values)", d.o.Bus, len(d.zones), len(d.probes))
+	return fmt.Sprintf("modbus %s (%d zones, %d values)", d.o.Bus, len(d.inputs), len(d.probes))
 }
 
 // Probe is the value of that id, to be measured by a sensor; nil if there is none.
@@ -116,26 +116,24 @@ func (d *Driver) Probe(id string) *Probe {
 
 // Snapshot is the present state of each zone.
 func (d *Driver) Snapshot() []drivers.Reading {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	r := make([]drivers.Reading, 0, len(d.zones))
-	for _, z := range d.zones {
-		text := z.place()
-		if n := z.backlog.Len(); n > 0 {
-			text += fmt.Sprintf(", %d changes not stored yet", n)
-		}
-		r = append(r, drivers.Reading{Name: z.cfg.Zone, State: z.machine.told, Text: text, Since: z.since})
+	r := make([]drivers.Reading, 0, len(d.inputs))
+	for _, in := range d.inputs {
+		r = append(r, in.zone.Reading(in.place))
 	}
 	return r
 }
 
 // Run polls until ctx ends.
 func (d *Driver) Run(ctx context.Context, sink drivers.Sink) error {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for _, z := range d.zones {
-		wg.Go(func() { z.backlog.Run(ctx, sink) })
+	group, ctx := errgroup.WithContext(ctx)
+	for _, in := range d.inputs {
+		group.Go(func() error { return in.zone.Store(ctx, sink) })
 	}
+	group.Go(func() error { return d.poll(ctx) })
+	return group.Wait()
+}
+
+func (d *Driver) poll(ctx context.Context) error {
 	ticker := time.NewTicker(d.o.Interval) // a round that takes longer is followed at once, and none is made up for
 	defer ticker.Stop()
 	for {
@@ -265,47 +263,20 @@ func (d *Driver) alive() {
 	}
 }
 
-// polled takes one zone's bit.
-func (d *Driver) polled(z *zone, a Answer, err error) {
-	now := d.o.Now()
-	d.mu.Lock()
-	var f fact
-	var changed bool
-	if err != nil {
-		f, changed = z.machine.lost(clip(err.Error()))
-	} else {
-		f, changed = z.machine.polled(a.Bits[0] != z.cfg.NormallyClosed, now)
+// take hears one poll. The zone is told what is new: it counts changes.
+func (in *input) take(a Answer, err error) {
+	w := zone.Word{State: zone.Normal, Changed: in.heard != "" && in.heard != zone.Missing, KernelNS: monotonic()}
+	switch {
+	case err != nil:
+		w = zone.Word{State: zone.Missing, Reason: "wire", Detail: clip(err.Error())}
+	case a.Bits[0] != in.cfg.NormallyClosed:
+		w.State = zone.Active
 	}
-	if changed {
-		z.since = now
+	if w.State != in.heard {
+		in.heard = w.State
+		in.zone.Hear(w)
 	}
-	d.mu.Unlock()
-	if changed {
-		d.o.Log.Info("zone changed", "zone", z.cfg.Zone, "state", f.state, "previous", f.previous)
-		z.backlog.Add(z.draft(f, now))
-	}
-}
-
-func (z *zone) place() string {
-	table := "input"
-	if z.cfg.Coil {
-		table = "coil"
-	}
-	return fmt.Sprintf("%s/%d/%s %d", z.bus, z.cfg.Unit, table, z.cfg.Number)
-}
-
-// draft is the fact as an event.
-func (z *zone) draft(f fact, now time.Time) event.Draft {
-	fields := []event.Field{event.Text(event.TagState, f.state), event.Text(event.TagPrevious, f.previous),
-		event.Text(event.TagReason, f.reason), event.Text(event.TagDetail, f.detail), event.Text(event.TagLine, z.place())}
-	if f.state == stateActive {
-		fields = append(fields, event.Text(event.TagCode, z.cfg.Code))
-	}
-	if f.count > 0 {
-		fields = append(fields, event.Uint(event.TagCount, f.count))
-	}
-	return event.Draft{At: now, KernelNS: monotonic(), Kind: event.KindZoneChanged, Qualifier: f.qualifier, Zone: z.cfg.Zone,
-		Source: source(z.cfg.Zone), Severity: f.severity, Body: event.NewBody(fields...)}
+	in.zone.Tick()
 }
 
 // monotonic is CLOCK_MONOTONIC in nanoseconds, 0 if it cannot be read.

@@ -110,7 +110,7 @@ func TestDriver(t *testing.T) {
 		code, _ := draft.Body.Text(event.TagCode)
 		line, _ := draft.Body.Text(event.TagLine)
 		if draft.Kind != event.KindZoneChanged || draft.Source != "modbus/hatch" || draft.Qualifier != event.QualifierNew || draft.KernelNS <= 0 ||
-			code != "BA" || line != "rs485/3/input 0" || draft.At.IsZero() {
+			code != "BA" || line != "rs485/3/input 0" {
 			t.Errorf("%+v", draft)
 		}
 		s.want(t, "hatch normal>active alarm")

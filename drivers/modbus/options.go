@@ -42,6 +42,14 @@ func (c Input) function() Function {
 	return ReadDiscreteInputs
 }
 
+func (c Input) place(bus string) string {
+	table := "input"
+	if c.Coil {
+		table = "coil"
+	}
+	return fmt.Sprintf("%s/%d/%s %d", bus, c.Unit, table, c.Number)
+}
+
 // Value is a number in the registers of a slave.
 type Value struct {
 	// ID is the station's name of the value.
@@ -112,13 +120,8 @@ func (o Options) check() error {
 	}
 	seen := map[string]bool{}
 	for _, c := range o.Inputs {
-		switch {
-		case c.Zone == "" || len(source(c.Zone)) > event.MaxName:
-			return fmt.Errorf("modbus %s, input %d: a zone name has 1 to %d bytes", o.Bus, c.Number, event.MaxName-len(source("")))
-		case seen[c.Zone]:
+		if seen[c.Zone] {
 			return fmt.Errorf("modbus %s: zone %s is given twice", o.Bus, c.Zone)
-		case c.Severity < event.SeverityNotice || c.Severity > event.SeverityAlarm:
-			return fmt.Errorf("zone %s: severity must be notice, warning or alarm", c.Zone)
 		}
 		seen[c.Zone] = true
 	}
