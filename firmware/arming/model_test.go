@@ -65,7 +65,7 @@ func TestMachineAgainstTheWorld(t *testing.T) {
 			t.Parallel()
 			d := newDuel(t, seed)
 			d.fight(steps / seeds)
-			d.mustHaveHeard(steps / seeds / 5000)
+			d.mustHaveHeard(steps / seeds / 10_000)
 		})
 	}
 }
@@ -87,7 +87,8 @@ type duel struct {
 	*rig
 	world *world
 	dice  *rand.Rand
-	trace []string // the last steps
+	play  []arming.Input // what comes next, before anything is drawn
+	trace []string       // the last steps
 	heard map[string]int
 }
 
@@ -112,7 +113,7 @@ func (d *duel) fight(steps int) {
 			d.world.start(false)
 			d.compare("power-up", describe(d.powerUp()), d.world.said)
 		default:
-			in := d.draw()
+			in := d.next()
 			effects, err := d.step(in)
 			said, refused := d.world.step(in)
 			d.compare(fmt.Sprintf("%T%+v", in, in), describe(effects), said)
@@ -133,15 +134,48 @@ func (d *duel) fight(steps int) {
 // elapse lets some time pass, mostly little.
 func (d *duel) elapse() {
 	seconds := d.dice.IntN(4)
-	switch n := d.dice.IntN(200); {
+	switch n := d.dice.IntN(150); {
 	case n == 0:
-		seconds = d.dice.IntN(8 * 3600)
+		seconds = d.dice.IntN(6 * 3600)
 	case n < 20:
 		seconds = d.dice.IntN(300)
 	}
 	d.pass(time.Duration(seconds) * time.Second)
 	d.world.now += time.Duration(seconds) * time.Second
 	d.world.wall = d.now.Wall
+}
+
+// next is an input: what was begun goes on, now and then everybody goes home, and the rest is drawn.
+func (d *duel) next() arming.Input {
+	if len(d.play) == 0 && d.dice.IntN(40) == 0 {
+		d.goHome([]string{"house", "house", "shed", "well"}[d.dice.IntN(4)])
+	}
+	if len(d.play) == 0 || d.dice.IntN(10) == 0 {
+		return d.draw()
+	}
+	in := d.play[0]
+	d.play = d.play[1:]
+	return in
+}
+
+// goHome has a partition put in order, armed, and its door opened.
+func (d *duel) goHome(partition string) {
+	by := arming.Actor{User: "chief", Via: "card"}
+	d.play = append(d.play, arming.Disarm{By: by, Partition: partition}, arming.WalkTest{By: by, Partition: partition, Off: true}, arming.Maintain{By: by, Off: true})
+	for _, z := range d.plan.Zones {
+		if z.Partition == partition {
+			d.play = append(d.play, arming.Word{Zone: z.ID, State: "normal"}, arming.Maintain{By: by, Zone: z.ID, Off: true}, arming.Bypass{By: by, Zone: z.ID, Off: true, Hard: true})
+		}
+	}
+	mode := []arming.Mode{arming.Away, arming.Night, arming.Stay}[d.dice.IntN(3)]
+	d.play = append(d.play, arming.Clear{By: by, Partition: partition}, arming.Arm{By: by, Partition: partition, Mode: mode, Now: d.dice.IntN(3) > 0})
+	for range d.dice.IntN(5) {
+		d.play = append(d.play, arming.Word{Zone: "door", State: "active"}, arming.Word{Zone: "door", State: "normal"})
+	}
+	for range 6 {
+		d.play = append(d.play, d.drawWord(d.plan.Zones[d.dice.IntN(len(d.plan.Zones))].ID))
+	}
+	d.play = append(d.play, arming.Word{Zone: "door", State: "active"}, arming.Word{Zone: "hall", State: "active"})
 }
 
 // draw is some input; villagers and burglars do much of what makes sense, and some that does not.
@@ -162,7 +196,7 @@ func (d *duel) draw() arming.Input {
 		by = arming.Actor{Via: arming.ViaCentre, User: "wang"}
 	}
 	off := d.dice.IntN(3) == 0
-	span := []time.Duration{0, time.Second, time.Minute, time.Hour, 2 * time.Hour, 3 * time.Hour}[d.dice.IntN(6)]
+	span := []time.Duration{0, time.Second, time.Second, time.Minute, time.Minute, 10 * time.Minute, 2 * time.Hour, 3 * time.Hour}[d.dice.IntN(8)]
 	switch n := d.dice.IntN(100); {
 	case n < 55:
 		return d.drawWord(zone)
