@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -136,13 +137,14 @@ func (c *Config) fillWiring(s *sheet) {
 
 // plant is what the rest of the file may refer to: ids in the order of the file.
 type plant struct {
-	buses  map[string][]string // by kind
-	boards []string
-	boxes  []string // boards that are linesock
-	adcs   []string
-	outs   []string          // outputs
-	lines  map[string]string // "board/line" → what it is wired to
-	chips  map[string]string // "bus/address" → what is there
+	buses      map[string][]string // by kind
+	boards     []string
+	boxes      []string // boards that are linesock
+	chipBoards []string // boards that are mcp23017
+	adcs       []string
+	outs       []string          // outputs
+	lines      map[string]string // "board/line" → what it is wired to
+	chips      map[string]string // "bus/address" → what is there
 }
 
 // line takes one line of a board for user, and complains if the board or the line cannot be, or is taken.
@@ -154,6 +156,8 @@ func (p *plant) line(s *sheet, key, board, line, user string) {
 		s.add(key+".line", "missing: the line's name as the board calls it")
 	case !validLine(line):
 		s.add(key+".line", "%q: a line's name is 1 to 32 of a-z, 0-9, hyphen", line)
+	case slices.Contains(p.chipBoards, board) && !regexp.MustCompile(`^[ab][0-7]$`).MatchString(line):
+		s.add(key+".line", "%q: an mcp23017 has the lines a0 to a7 and b0 to b7", line)
 	case p.lines[board+"/"+line] != "":
 		s.add(key+".line", "line %q of board %q feeds two: %s has it already", line, board, p.lines[board+"/"+line])
 	default:
@@ -180,6 +184,9 @@ func (c *Config) validateWiring(s *sheet) *plant {
 	p := &plant{buses: map[string][]string{}, lines: map[string]string{}, chips: map[string]string{}}
 	for _, b := range c.Boards {
 		p.boards = append(p.boards, b.ID)
+		if b.Backend == BackendMCP23017 {
+			p.chipBoards = append(p.chipBoards, b.ID)
+		}
 		if b.Backend == BackendLinesock || !slices.Contains(backends(), b.Backend) {
 			p.boxes = append(p.boxes, b.ID)
 		}
@@ -272,8 +279,8 @@ func (c *Config) validateBoards(s *sheet, p *plant) {
 			if b.Interrupt != (Interrupt{}) {
 				p.line(s, key+".interrupt", b.Interrupt.Board, b.Interrupt.Line, "the interrupt of board "+b.ID)
 			}
-			if b.Interrupt.Board == b.ID && b.ID != "" {
-				s.add(key+".interrupt.board", "a chip cannot hear its own interrupt: name the board that INT is wired to")
+			if slices.Contains(p.chipBoards, b.Interrupt.Board) {
+				s.add(key+".interrupt.board", "a chip on a bus is too slow to hear it: wire INT to a line of a box, or of the host")
 			}
 		}
 		for name, there := range b.Lines {

@@ -164,7 +164,7 @@ func openLog(o Options) (EventLog, error) {
 // wireDrivers makes what the station feels, sees and acts with, from its configuration: each hangs on what stands above it.
 func (s *Station) wireDrivers(o Options) error {
 	for _, wire := range []func(Options) error{
-		s.wireBoards, s.wireBuses, s.wireADCs,
+		s.wireBoards, s.wireBuses, s.wireExpanders, s.wireADCs,
 		s.wireContacts, s.wireLoops, s.wireModbus,
 		s.wireOutputs, s.wirePanels, s.wireCameras, s.wireTest,
 	} {
@@ -245,8 +245,13 @@ func (s *Station) tasks() []supervise.Task {
 
 // drive runs one driver, and says how its start went where it can tell.
 func (s *Station) drive(ctx context.Context, d drivers.Driver) error {
-	if p, ok := d.(drivers.Prober); ok {
-		s.log.Info("driver starts", "driver", d.String(), "outcome", p.Probe(ctx).String())
+	start := func() { s.log.Info("driver starts", "driver", d.String(), "outcome", s.outcome(ctx, d).String()) }
+	if _, ok := d.(drivers.Prober); ok {
+		start() // it may want for itself what Run wants
+	} else {
+		var asking sync.WaitGroup
+		asking.Go(start)
+		defer asking.Wait()
 	}
 	return d.Run(ctx, s.store)
 }

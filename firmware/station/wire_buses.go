@@ -6,10 +6,12 @@ import (
 	"io"
 	"sync"
 
+	"watchpost/drivers"
 	"watchpost/drivers/ads1115"
 	"watchpost/drivers/bus"
 	"watchpost/drivers/hostbus"
 	"watchpost/drivers/linesock"
+	"watchpost/drivers/mcp23017"
 	"watchpost/drivers/modbus"
 	"watchpost/firmware/config"
 )
@@ -22,6 +24,7 @@ type wires struct {
 	modbus  map[string]*modbus.Client
 	slaves  map[string]*modbus.Driver // what polls them, by bus
 	adcs    map[string]*ads1115.ADC
+	tries   map[drivers.Driver]try
 	closers []io.Closer // in the order of opening
 }
 
@@ -29,6 +32,7 @@ func newWires() wires {
 	return wires{
 		boards: map[string]bus.Lines{}, i2c: map[string]bus.I2C{}, oneWire: map[string]bus.OneWire{},
 		modbus: map[string]*modbus.Client{}, slaves: map[string]*modbus.Driver{}, adcs: map[string]*ads1115.ADC{},
+		tries: map[drivers.Driver]try{},
 	}
 }
 
@@ -60,6 +64,25 @@ func (s *Station) wireBoards(o Options) error {
 		}
 		s.wires.boards[b.ID] = lines
 		s.wires.opens(lines)
+	}
+	return nil
+}
+
+// wireExpanders makes the boards that are chips on a bus.
+func (s *Station) wireExpanders(o Options) error {
+	for _, b := range s.config.Boards {
+		if b.Backend != config.BackendMCP23017 {
+			continue
+		}
+		chip := mcp23017.Options{Bus: s.wires.i2c[b.Bus], Address: uint16(b.Address), Log: s.log.With("board", b.ID), Now: o.Now}
+		if b.Interrupt != (config.Interrupt{}) {
+			chip.Interrupt, chip.InterruptLine = s.wires.boards[b.Interrupt.Board], b.Interrupt.Line
+		}
+		expander, err := mcp23017.New(chip)
+		if err != nil {
+			return fmt.Errorf("board %s: %w", b.ID, err)
+		}
+		s.wires.boards[b.ID] = expander
 	}
 	return nil
 }

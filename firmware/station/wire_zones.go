@@ -1,6 +1,8 @@
 package station
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"watchpost/drivers/ads1115"
@@ -14,11 +16,17 @@ import (
 // wireContacts makes the zones that are lines of boards.
 func (s *Station) wireContacts(o Options) error {
 	for _, b := range s.config.Boards {
-		contacts, err := contact.New(contact.Options{Lines: s.wires.boards[b.ID], Contacts: s.contactsOf(b.ID), Log: s.log.With("board", b.ID), Now: o.Now})
+		lines, list := s.wires.boards[b.ID], s.contactsOf(b.ID)
+		if len(list) == 0 {
+			s.skipped("contacts of board "+b.ID, "no zone is on its lines")
+			continue
+		}
+		contacts, err := contact.New(contact.Options{Lines: lines, Contacts: list, Log: s.log.With("board", b.ID), Now: o.Now})
 		if err != nil {
 			return fmt.Errorf("board %s: %w", b.ID, err)
 		}
 		s.zones = append(s.zones, contacts)
+		s.wires.tries[contacts] = tryLine(lines, list[0].Line)
 	}
 	return nil
 }
@@ -55,6 +63,15 @@ func (s *Station) wireLoops(o Options) error {
 			return fmt.Errorf("loops on bus %s: %w", b.ID, err)
 		}
 		s.zones = append(s.zones, loops)
+		s.wires.tries[loops] = func(ctx context.Context) error {
+			var errs []error
+			for _, c := range chips {
+				if _, err := c.ADC.Read(ctx, c.Reference, ads1115.Range6V144); err != nil {
+					errs = append(errs, fmt.Errorf("adc %s: %w", c.ID, err))
+				}
+			}
+			return errors.Join(errs...)
+		}
 	}
 	return nil
 }
