@@ -16,7 +16,7 @@ import (
 func (p plan) testsDaily(wired bool) plan {
 	p.box = []string{"--outputs", "test-out", "--lines", "test-loop"}
 	if wired {
-		p.box = append(p.box, "--loop", "test-out=test-loop")
+		p.box = append(p.box, "--wire", "test-out=test-loop")
 	}
 	p.zones = "  - {id: test-loop, name: 每日自检, kind: test, board: main, line: test-loop, rest: open}\n"
 	p.extra = fmt.Sprintf("test: {at: \"%s\", zone: test-loop, output: test-out, within: 2s}\n", time.Now().Format("15:04"))

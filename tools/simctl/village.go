@@ -81,7 +81,7 @@ func (v *village) startDevices(ctx context.Context, f *family, p programs) (err 
 		}
 	}
 	if v.board, err = f.start("board-"+v.id, p.simctl, "board", "--socket", v.socket(), "--lines", "door,panic,"+testLine,
-		"--outputs", testOutput, "--loop", testOutput+"="+testLine); err != nil {
+		"--outputs", testOutput, "--wire", testOutput+"="+testLine); err != nil {
 		return err
 	}
 	var cameras []*child
