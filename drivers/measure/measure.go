@@ -19,8 +19,8 @@ const (
 	UnitCurrent     = "A"
 	UnitPower       = "W"
 	UnitResistance  = "Ω"
-	UnitPressure    = "Pa"
-	UnitHumidity    = "%RH"
+	UnitPressure    = "hPa"
+	UnitHumidity    = "%"
 	UnitLength      = "mm"
 )
 
@@ -100,10 +100,10 @@ func (p Power) String() string { return (Micro(p) * 1000).String() + " " + UnitP
 // String is the resistance with its unit, "4700 Ω".
 func (r Resistance) String() string { return (Micro(r) * 1000).String() + " " + UnitResistance }
 
-// String is the pressure with its unit, "100653 Pa".
-func (p Pressure) String() string { return (Micro(p) * 1e6).String() + " " + UnitPressure }
+// String is the pressure with its unit, "1006.53 hPa".
+func (p Pressure) String() string { return (Micro(p) * 1e4).String() + " " + UnitPressure }
 
-// String is the humidity with its unit, "55.3 %RH".
+// String is the humidity with its unit, "55.3 %".
 func (h Humidity) String() string { return (Micro(h) * 1000).String() + " " + UnitHumidity }
 
 // String is the length with its unit, "3200 mm".
@@ -124,7 +124,7 @@ func (c Current) Reading(name string) Reading { return Good(name, Micro(c), Unit
 func (p Power) Reading(name string) Reading { return Good(name, Micro(p)*1000, UnitPower) }
 
 // Reading is the pressure as a believed reading.
-func (p Pressure) Reading(name string) Reading { return Good(name, Micro(p)*1e6, UnitPressure) }
+func (p Pressure) Reading(name string) Reading { return Good(name, Micro(p)*1e4, UnitPressure) }
 
 // Reading is the humidity as a believed reading.
 func (h Humidity) Reading(name string) Reading { return Good(name, Micro(h)*1000, UnitHumidity) }
