@@ -156,7 +156,9 @@ func startGuarded(t testing.TB, dir string, box *board.Board, more string, prepa
 	if x.Station, err = New(o); err != nil {
 		t.Fatal(err)
 	}
-	x.guard.driver = x.sirens
+	if x.sirens != nil { // else the box's own
+		x.guard.driver = x.sirens
+	}
 	if o.Events != nil {
 		if err := os.MkdirAll(o.Config.Data, 0o700); err != nil {
 			t.Fatal(err)
@@ -375,5 +377,62 @@ func TestArmedStaysArmed(t *testing.T) {
 	x.awaitState("alarm_memory")
 	if got := all(t, x.events, event.KindAlarmRaised); len(got) != 1 {
 		t.Errorf("%d alarms: %+v", len(got), got)
+	}
+}
+
+// The siren is a wire of the box: it is driven for an alarm, stays so while the station is away, and is quiet after a disarming.
+func TestTheSirenSounds(t *testing.T) {
+	dir := t.TempDir()
+	box := boxIn(t, dir)
+	own := func(_ *Options, x *guardedStation) { x.sirens = nil }
+	x := startGuarded(t, dir, box, "", own)
+	level := func(want bool) {
+		t.Helper()
+		x.await(fmt.Sprintf("the siren's wire is %v", want), func() bool { on, err := box.Level("siren"); return err == nil && on == want })
+	}
+	x.arm()
+	x.set("hall", true)
+	level(true)
+	e := awaitIn(t, x.events, event.LaneMain, func(e event.Event) bool { return e.Kind == event.KindOutputChanged && text(e, event.TagState) == "on" })
+	alarm := awaitIn(t, x.events, event.LaneAlarm, func(e event.Event) bool { return e.Kind == event.KindAlarmRaised })
+	if e.Seq < alarm.Seq || text(e, event.TagReason) != "intrusion" {
+		t.Errorf("the siren's event %+v, the alarm's is %d", e, alarm.Seq)
+	}
+	x.stop()
+	level(true)
+	x = startGuarded(t, dir, box, "", own)
+	x.awaitState("alarm")
+	level(true)
+	x.disarm()
+	level(false)
+}
+
+// Two stations with all of this in one process, on boxes of their own: what one is told, the other knows nothing of.
+func TestTwoGuardsShareNothing(t *testing.T) {
+	var both []*guardedStation
+	for range 2 {
+		dir := t.TempDir()
+		both = append(both, startGuarded(t, dir, boxIn(t, dir), "", nil))
+	}
+	one, two := both[0], both[1]
+	one.arm()
+	for range keypadTries {
+		one.ask("POST", status.PathDisarm, `{"partition": "house", "code": "0000"}`)
+	}
+	if two.state() != "disarmed" {
+		t.Errorf("the second is %s", two.state())
+	}
+	two.arm() // its keypad is not locked
+	one.set("hall", true)
+	one.awaitState("alarm")
+	two.set("smoke", true)
+	two.awaitState("alarm")
+	for _, x := range both {
+		if got := all(t, x.events, event.KindAlarmRaised); len(got) != 1 {
+			t.Errorf("alarms %+v", got)
+		}
+		if got := x.sirens.list(); len(got) != 1 {
+			t.Errorf("driven %q", got)
+		}
 	}
 }
