@@ -170,7 +170,9 @@ func TestAnOutputThatIsRefusedIsTold(t *testing.T) {
 	x.arm()
 	x.set("smoke", true)
 	awaitIn(t, x.events, event.LaneAlarm, func(e event.Event) bool { return e.Kind == event.KindAlarmRaised && e.Zone == "smoke" })
-	e := awaitIn(t, x.events, event.LaneMain, func(e event.Event) bool { return e.Kind == event.KindOutputChanged && text(e, event.TagReason) == "refused" })
+	e := awaitIn(t, x.events, event.LaneMain, func(e event.Event) bool {
+		return e.Kind == event.KindOutputChanged && text(e, event.TagReason) == "refused"
+	})
 	if e.Severity != event.SeverityWarning || text(e, event.TagOutput) != "siren" || text(e, event.TagState) != "fault" || text(e, event.TagDetail) != "the wire is cut" {
 		t.Errorf("told is %+v", e)
 	}
