@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,7 @@ type Station struct {
 	noDoor  bool
 
 	wires     wires
+	buses     []teller
 	zones     []teller
 	outputs   []*relay.Driver
 	receivers []*dc09.Receiver // none or one
@@ -178,7 +180,7 @@ func (s *Station) wireDrivers(o Options) error {
 // drivers are all that the station feels, sees and acts with, in the order of their start.
 func (s *Station) drivers() []drivers.Driver {
 	var all []drivers.Driver
-	for _, d := range s.zones {
+	for _, d := range slices.Concat(s.buses, s.zones) {
 		all = append(all, d)
 	}
 	for _, d := range s.outputs {

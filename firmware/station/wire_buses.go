@@ -9,6 +9,7 @@ import (
 	"watchpost/drivers"
 	"watchpost/drivers/ads1115"
 	"watchpost/drivers/bus"
+	"watchpost/drivers/buswatch"
 	"watchpost/drivers/hostbus"
 	"watchpost/drivers/linesock"
 	"watchpost/drivers/mcp23017"
@@ -115,8 +116,7 @@ func (s *Station) wireBuses(o Options) error {
 		var err error
 		switch b.Kind {
 		case config.BusI2C:
-			s.wires.i2c[b.ID], err = s.openI2C(b, o)
-			s.wires.opens(s.wires.i2c[b.ID])
+			err = s.wireI2C(b, o)
 		case config.BusOneWire:
 			s.wires.oneWire[b.ID], err = s.openOneWire(b, o)
 			s.wires.opens(s.wires.oneWire[b.ID])
@@ -130,6 +130,21 @@ func (s *Station) wireBuses(o Options) error {
 	return nil
 }
 
+// wireI2C opens an I2C bus, with a watch over it.
+func (s *Station) wireI2C(b config.Bus, o Options) error {
+	chips, err := s.openI2C(b, o)
+	if err != nil {
+		return err
+	}
+	s.wires.opens(chips)
+	watched, err := buswatch.New(buswatch.Options{ID: b.ID, Bus: chips, Log: s.log.With("bus", b.ID), Now: o.Now})
+	if err != nil {
+		return err
+	}
+	s.wires.i2c[b.ID], s.buses = watched, append(s.buses, watched)
+	return nil
+}
+
 func (s *Station) openI2C(b config.Bus, o Options) (bus.I2C, error) {
 	log := o.Log.With("bus", b.ID)
 	if open, ok := o.Edition.Buses.I2C[b.Backend]; ok {
@@ -137,7 +152,7 @@ func (s *Station) openI2C(b config.Bus, o Options) (bus.I2C, error) {
 	}
 	switch b.Backend {
 	case config.BackendLinesock:
-		box, err := s.box(b.Board)
+		box, err := s.carrier(b.Board)
 		if err != nil {
 			return nil, err
 		}
@@ -155,7 +170,7 @@ func (s *Station) openOneWire(b config.Bus, o Options) (bus.OneWire, error) {
 	}
 	switch b.Backend {
 	case config.BackendLinesock:
-		box, err := s.box(b.Board)
+		box, err := s.carrier(b.Board)
 		if err != nil {
 			return nil, err
 		}
@@ -166,8 +181,8 @@ func (s *Station) openOneWire(b config.Bus, o Options) (bus.OneWire, error) {
 	return nil, notInThisBuild(b.Backend)
 }
 
-// box is the I/O box that carries a bus.
-func (s *Station) box(board string) (*linesock.Box, error) {
+// carrier is the I/O box that carries a bus.
+func (s *Station) carrier(board string) (*linesock.Box, error) {
 	box, ok := s.wires.boards[board].(*linesock.Box)
 	if !ok {
 		return nil, fmt.Errorf("board %s is no I/O box that could carry a bus", board)
