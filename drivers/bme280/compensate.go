@@ -101,12 +101,12 @@ func (t trim) pressure(count, fine int64) (measure.Pressure, bool) {
 	return measure.Pressure((p + 128) >> 8), true
 }
 
-// humidity is in steps of 1/1024 %.
+// humidity is to 0.01 %; the chip resolves 0.008 % (table 2).
 func (t trim) humidity(count, fine int64) measure.Humidity {
 	x := fine - 76800
 	h := (count<<14 - int64(t.h4)<<20 - int64(t.h5)*x + 1<<14) >> 15
 	h *= ((x*int64(t.h6)>>10*(x*int64(t.h3)>>11+1<<15)>>10+1<<21)*int64(t.h2) + 1<<13) >> 14
 	h -= h >> 15 * (h >> 15) >> 7 * int64(t.h1) >> 4
 	h = min(max(h, 0), 100<<22) >> 12
-	return measure.Humidity((h*int64(measure.Percent) + 512) >> 10)
+	return measure.Humidity((h*100+512)>>10) * measure.Percent / 100
 }
