@@ -62,7 +62,7 @@ arm: ## the tests of storage and uplink as programs of a station's processor, em
 
 .PHONY: e2e
 e2e: build-native ## sim/e2e against the built programs: browsers, brokers, cameras
-	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest e2e -count=1 -timeout 10m -skip '^Test(Fault|Bench|Screenshots|Cluster|Guest)' ./sim/e2e
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest e2e -count=1 -timeout 10m -skip '^Test(Fault|Bench|Screenshots|Cluster|Guest|Sabrelite)' ./sim/e2e
 
 .PHONY: faults
 faults: build-native ## sim/e2e when things are wrong: kill -9, full disks, dead wires (TestFault…)
@@ -74,6 +74,14 @@ GUEST := $(BUILD)/guest
 .PHONY: qemu
 qemu: build-native build-guest ## sim/e2e on an emulated station's own kernel, after deps-qemu (TestGuest…)
 	@WATCHPOST_GUEST=$(GUEST) WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/gotest qemu -count=1 -timeout 10m -run '^TestGuest' ./sim/e2e
+
+.PHONY: sabrelite
+sabrelite: ## hostbus and a real I2C chip on an emulated i.MX6 of 32 bits (TestSabrelite…)
+	@.ci/deps-qemu $(BUILD)/sabrelite sabrelite
+	@mkdir -p $(BUILD)/sabrelite/bin
+	@GOOS=linux GOARCH=arm GOARM=7 go build -ldflags '$(LDFLAGS)' -o $(BUILD)/sabrelite/bin/ ./firmware/stationinit
+	@GOOS=linux GOARCH=arm GOARM=7 go test -c -ldflags '-s -w' -o $(BUILD)/sabrelite/bin/hostbus.test ./drivers/hostbus
+	@WATCHPOST_GUEST=$(BUILD)/sabrelite .ci/gotest sabrelite -count=1 -timeout 10m -run '^TestSabrelite' ./sim/e2e
 
 # What takes too long for every day: many seeds of virtual time, and more stations at once than one county has.
 FLEETSEEDS    ?= 400

@@ -44,8 +44,8 @@ type guest struct {
 	t testing.TB
 }
 
-// boot starts a guest with stationinit, some modules beside the network's and some files.
-func boot(t testing.TB, modules []string, files []qemu.File, watchdog bool, program ...string) guest {
+// boot starts a guest with stationinit and some modules.
+func boot(t testing.TB, o qemu.Options, modules ...string) guest {
 	t.Helper()
 	kernel, err := qemu.FindKernel(guestFolder(t))
 	if err != nil && os.Getenv("CI") == "" {
@@ -54,12 +54,13 @@ func boot(t testing.TB, modules []string, files []qemu.File, watchdog bool, prog
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := kernel.Modules(append([]string{"virtio_pci", "virtio_net"}, modules...)...)
+	more, err := kernel.Modules(modules...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = append(append(files, more...), guestProgram(t, "stationinit", "init"))
-	vm, err := qemu.Start(t.Context(), qemu.Options{Kernel: kernel, Files: files, Program: program, Watchdog: watchdog, Dir: t.TempDir()})
+	o.Kernel, o.Dir = kernel, t.TempDir()
+	o.Files = append(append(o.Files, more...), guestProgram(t, "stationinit", "init"))
+	vm, err := qemu.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +192,7 @@ func alarmFromGuest(t testing.TB) guestFigures {
 		"  - {id: panic, name: 紧急按钮, kind: panic, board: main, line: panic, rest: open, debounce: 20ms}\n"
 	c := newGuestCentre(t)
 	id, files := guestStation(t, c, lines)
-	g := boot(t, []string{"gpio-sim"}, files, false, runStation("-chip", "wires:door,panic")...)
+	g := boot(t, qemu.Options{Board: qemu.Virt(), Files: files, Program: runStation("-chip", "wires:door,panic")}, "virtio_pci", "virtio_net", "gpio-sim")
 	g.await("zone=door state=normal")
 	g.do("pulled", "pull door 1")
 	e := awaitStoredFrom(t, c, id, "door")
@@ -246,7 +247,7 @@ func TestGuestPowerButton(t *testing.T) {
 	c := newGuestCentre(t)
 	id, files := guestStation(t, c, "boards: [{id: main, backend: host, chip: 9030000.pl061, lines: {button: \"3\"}}]\n"+
 		"zones: [{id: panic, name: 紧急按钮, kind: panic, board: main, line: button, rest: open, debounce: 20ms}]\n")
-	g := boot(t, nil, files, false, runStation()...)
+	g := boot(t, qemu.Options{Board: qemu.Virt(), Files: files, Program: runStation()}, "virtio_pci", "virtio_net")
 	g.await("zone=panic state=normal")
 	if err := g.PressPower(t.Context()); err != nil {
 		t.Fatal(err)
@@ -264,7 +265,7 @@ func TestGuestPowerButton(t *testing.T) {
 func TestGuestHang(t *testing.T) {
 	c := newGuestCentre(t)
 	id, files := guestStation(t, c, "watchdog: {device: /dev/watchdog, timeout: 4s}\n")
-	g := boot(t, []string{"i6300esb"}, files, true, runStation()...)
+	g := boot(t, qemu.Options{Board: qemu.Virt(), Files: files, Program: runStation(), Watchdog: true}, "virtio_pci", "virtio_net", "i6300esb")
 	c.awaitStored(id, "any event", func(event.Event) bool { return true })
 	g.do("sent", "signal 19")
 	g.ends("guest-reset")
@@ -288,7 +289,8 @@ func TestGuestHostbus(t *testing.T) {
 		{"-test.run=^TestSimulatedChipPulled$", []string{"--- PASS: TestSimulatedChipPulled "}},
 	} {
 		files := []qemu.File{guestProgram(t, "guest", "bin/guest"), guestProgram(t, "hostbus.test", "bin/hostbus.test")}
-		g := boot(t, []string{"gpio-sim"}, files, false, "/bin/guest", "-chip", "wires:"+strings.Join(lines, ","), "/bin/hostbus.test", "-test.v", tt.which)
+		program := []string{"/bin/guest", "-chip", "wires:" + strings.Join(lines, ","), "/bin/hostbus.test", "-test.v", tt.which}
+		g := boot(t, qemu.Options{Board: qemu.Virt(), Files: files, Program: program}, "gpio-sim")
 		g.ends("guest-shutdown")
 		for _, want := range tt.says {
 			if _, rest, ok := strings.Cut(g.Console(), want); ok {
@@ -299,4 +301,17 @@ func TestGuestHostbus(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSabreliteI2C has hostbus talk with a chip that is not of its own making: a TMP105 on the second bus of an i.MX6.
+func TestSabreliteI2C(t *testing.T) {
+	files := []qemu.File{guestProgram(t, "hostbus.test", "bin/hostbus.test")}
+	program := []string{"/bin/hostbus.test", "-test.v", "-test.run=^TestThermometer$"}
+	g := boot(t, qemu.Options{Board: qemu.Sabrelite(), Words: []string{"WATCHPOST_TMP105=/dev/i2c-1"}, Files: files, Program: program}, "i2c-imx", "i2c-dev")
+	g.await("=== RUN   TestThermometer")
+	if err := g.Warm(t.Context(), 42500); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the bus measures %s °C, after %.1f s of processor time", g.await("thermometer at "), g.cpu())
+	g.await("--- PASS: TestThermometer")
 }

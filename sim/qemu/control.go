@@ -50,9 +50,14 @@ func (c *control) read() {
 	}
 }
 
-// ask has the emulation do something and waits until it says that it has. One is asked at a time.
-func (c *control) ask(ctx context.Context, command string) error {
-	if err := json.NewEncoder(c.conn).Encode(map[string]string{"execute": command}); err != nil {
+// ask has the emulation do something, with arguments if they are not nil, and waits until it says that it has. One is asked at
+// a time.
+func (c *control) ask(ctx context.Context, command string, arguments map[string]any) error {
+	request := struct {
+		Execute   string         `json:"execute"`
+		Arguments map[string]any `json:"arguments,omitempty"`
+	}{command, arguments}
+	if err := json.NewEncoder(c.conn).Encode(request); err != nil {
 		return fmt.Errorf("asking for %s: %w", command, err)
 	}
 	select {

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Kernel is a station's kernel as `make deps-qemu` left it: Debian's for arm64, with gpio-sim beside it.
+// Kernel is a kernel of Debian's as `make deps-qemu` left it: that for arm64 has gpio-sim beside it.
 type Kernel struct {
 	// Release is its name, like 6.1.0-56-arm64.
 	Release string
@@ -20,6 +20,7 @@ type Kernel struct {
 	Image string
 
 	modules string // folder of *.ko
+	tree    string // device tree of a board that needs one; the file is there only for it
 }
 
 // FindKernel looks into the folder that `make deps-qemu` fills.
@@ -29,7 +30,8 @@ func FindKernel(folder string) (Kernel, error) {
 		return Kernel{}, fmt.Errorf("no kernel for guests, run make deps-qemu: %w", err)
 	}
 	name := strings.TrimSpace(string(release))
-	k := Kernel{name, filepath.Join(folder, name, "vmlinuz"), filepath.Join(folder, name, "modules")}
+	in := func(file string) string { return filepath.Join(folder, name, file) }
+	k := Kernel{name, in("vmlinuz"), in("modules"), in("board.dtb")}
 	for _, file := range []string{k.Image, k.modules} {
 		if _, err := os.Stat(file); err != nil {
 			return Kernel{}, fmt.Errorf("half a kernel for guests, remove %s and run make deps-qemu: %w", folder, err)

@@ -7,8 +7,9 @@
 // `make deps-qemu` compiles it from Debian's source of the same kernel. Those sources and modules are under the GPL 2.0: they
 // are made where the tests run, loaded into a guest, and no part of what we ship.
 //
-// The machine is -M virt with a cortex-a53, one processor, one thread: the cheapest that boots this kernel by a factor of up to
-// five, since the bigger models spend their time on pointer authentication.
+// A guest's [Board] is -M virt with a cortex-a53, one processor, one thread: the cheapest that boots this kernel by a factor of
+// up to five, since the bigger models spend their time on pointer authentication. It has no I2C; for that there is sabrelite, a
+// 32-bit board whose second bus carries a thermometer.
 package qemu
 
 import (
@@ -30,23 +31,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Emulator is the program that runs the guests.
-const Emulator = "qemu-system-aarch64"
-
-// The network of a guest, made by QEMU: Host is the machine that the guest runs on, all of whose ports it reaches.
-const (
-	Address = "10.0.2.15/24"
-	Host    = "10.0.2.2"
-)
-
 // Options say what a guest is.
 type Options struct {
 	Kernel Kernel
 	// Files are the initramfs; "init" among them is what the kernel starts.
 	Files []File
+	// Words are further ones of the kernel's command line; those of the form NAME=VALUE become init's environment.
+	Words []string
 	// Program and its arguments are what init is told to run; nil leaves it to init.
 	Program []string
-	// Watchdog gives the guest an i6300esb, which resets it.
+	// Board is what the guest runs on.
+	Board Board
+	// Watchdog gives the guest an i6300esb, which resets it; only Virt takes one.
 	Watchdog bool
 	// Dir is a folder for the guest's files, the caller's to remove.
 	Dir string
@@ -74,35 +70,31 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 	if err := os.WriteFile(initramfs, archive.Bytes(), 0o600); err != nil {
 		return nil, err
 	}
-	return start(ctx, append(machine(), o.arguments(initramfs)...))
-}
-
-// machine is what every guest has: see the package's comment for the choice.
-func machine() []string {
-	return strings.Fields("-M virt -cpu cortex-a53 -smp 1 -m 512 -accel tcg,thread=single -nodefaults -no-reboot" +
-		" -display none -monitor none -serial stdio -chardev socket,id=control,fd=3 -mon chardev=control,mode=control")
+	return start(ctx, o.Board.Emulator, append(o.Board.machine(), o.arguments(initramfs)...))
 }
 
 func (o Options) arguments(initramfs string) []string {
-	words := []string{"console=ttyAMA0", "quiet", "panic=-1", "WATCHPOST_ADDRESS=" + Address}
+	words := append(append(strings.Fields(o.Board.words), "quiet", "panic=-1"), o.Words...)
 	if len(o.Program) > 0 {
 		words = append(append(words, "--"), o.Program...)
 	}
-	args := []string{"-kernel", o.Kernel.Image, "-initrd", initramfs, "-append", strings.Join(words, " "),
-		"-device", "virtio-rng-pci", "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="}
+	args := []string{"-kernel", o.Kernel.Image, "-initrd", initramfs, "-append", strings.Join(words, " ")}
+	if o.Board.tree {
+		args = append(args, "-dtb", o.Kernel.tree)
+	}
 	if o.Watchdog {
 		args = append(args, "-device", "i6300esb", "-action", "watchdog=reset")
 	}
-	return args
+	return append(args, o.Board.devices...)
 }
 
-func start(ctx context.Context, args []string) (*VM, error) {
+func start(ctx context.Context, emulator string, args []string) (*VM, error) {
 	near, far, err := pair()
 	if err != nil {
 		return nil, err
 	}
 	vm := &VM{console: newConsole(), control: newControl(near), words: &bytes.Buffer{}, ended: make(chan struct{})}
-	vm.cmd = exec.CommandContext(ctx, Emulator, args...)
+	vm.cmd = exec.CommandContext(ctx, emulator, args...)
 	vm.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	vm.cmd.ExtraFiles = []*os.File{far} // becomes descriptor 3
 	vm.cmd.Stderr = vm.words
@@ -115,7 +107,7 @@ func start(ctx context.Context, args []string) (*VM, error) {
 	}
 	_ = far.Close() // it is the emulator's alone, so that its end is the connection's
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("starting %s: %w", Emulator, err), near.Close())
+		return nil, errors.Join(fmt.Errorf("starting %s: %w", emulator, err), near.Close())
 	}
 	vm.joined.Go(vm.control.read)
 	vm.joined.Go(func() {
@@ -123,9 +115,9 @@ func start(ctx context.Context, args []string) (*VM, error) {
 		vm.err = vm.cmd.Wait()
 		close(vm.ended)
 	})
-	if err := vm.control.ask(ctx, "qmp_capabilities"); err != nil { // before it nothing else is answered
+	if err := vm.control.ask(ctx, "qmp_capabilities", nil); err != nil { // before it nothing else is answered
 		vm.Stop()
-		return nil, fmt.Errorf("%s does not answer: %w\n%s", Emulator, err, vm.words)
+		return nil, fmt.Errorf("%s does not answer: %w\n%s", emulator, err, vm.words)
 	}
 	return vm, nil
 }
@@ -163,7 +155,14 @@ func (vm *VM) Say(format string, args ...any) error {
 func (vm *VM) Console() string { return vm.console.all() }
 
 // PressPower presses the power button: a pulse of about 100 ms, high, on line 3 of the machine's PL061.
-func (vm *VM) PressPower(ctx context.Context) error { return vm.control.ask(ctx, "system_powerdown") }
+func (vm *VM) PressPower(ctx context.Context) error {
+	return vm.control.ask(ctx, "system_powerdown", nil)
+}
+
+// Warm sets what a sabrelite's thermometer measures, in thousandths of a degree Celsius.
+func (vm *VM) Warm(ctx context.Context, millidegrees int) error {
+	return vm.control.ask(ctx, "qom-set", map[string]any{"path": "/machine/peripheral/" + thermometer, "property": "temperature", "value": millidegrees})
+}
 
 // CPU is the processor time that the emulation has taken so far, in steps of 10 ms.
 func (vm *VM) CPU() (time.Duration, error) {

@@ -3,7 +3,6 @@ package qemu
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -18,13 +17,13 @@ import (
 // emulate starts the emulator without any kernel and stopped before its first instruction: enough to talk to.
 func emulate(t *testing.T, ctx context.Context) *VM {
 	t.Helper()
-	if _, err := exec.LookPath(Emulator); err != nil {
+	if _, err := exec.LookPath(Virt().Emulator); err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatal(err)
 		}
 		t.Skipf("no emulator, make deps installs it: %v", err)
 	}
-	vm, err := start(ctx, append(machine(), "-S"))
+	vm, err := start(ctx, Virt().Emulator, append(Virt().machine(), "-S"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,14 +46,14 @@ func TestControl(t *testing.T) {
 	if err := vm.PressPower(ctx); err != nil { // its event comes before its answer
 		t.Error(err)
 	}
-	if err := vm.control.ask(ctx, "open_the_pod_bay_doors"); err == nil || !strings.Contains(err.Error(), "CommandNotFound") {
+	if err := vm.control.ask(ctx, "open_the_pod_bay_doors", nil); err == nil || !strings.Contains(err.Error(), "CommandNotFound") {
 		t.Errorf("an unknown command: %v", err)
 	}
 	cpu, err := vm.CPU()
 	if err != nil || cpu <= 0 {
 		t.Errorf("%s of processor time, %v", cpu, err)
 	}
-	if err := vm.control.ask(ctx, "quit"); err != nil {
+	if err := vm.control.ask(ctx, "quit", nil); err != nil {
 		t.Error(err)
 	}
 	if reason, err := vm.Wait(ctx); reason != "host-qmp-quit" || err != nil {
@@ -95,14 +94,14 @@ func TestStop(t *testing.T) {
 func TestStartFails(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	emulate(t, limited(t)).Stop()
-	if _, err := start(limited(t), append(machine(), "-device", "flux-capacitor")); err == nil || !strings.Contains(err.Error(), "flux-capacitor") {
+	if _, err := start(limited(t), Virt().Emulator, append(Virt().machine(), "-device", "flux-capacitor")); err == nil || !strings.Contains(err.Error(), "flux-capacitor") {
 		t.Errorf("a device that does not exist: %v", err)
 	}
 	if _, err := Start(limited(t), Options{Files: []File{{Name: "/init"}}, Dir: t.TempDir()}); err == nil {
 		t.Error("an archive that cannot be was booted")
 	}
 	t.Setenv("PATH", "")
-	if _, err := start(limited(t), machine()); !errors.Is(err, exec.ErrNotFound) {
+	if _, err := start(limited(t), Virt().Emulator, Virt().machine()); !errors.Is(err, exec.ErrNotFound) {
 		t.Errorf("without an emulator: %v", err)
 	}
 }
@@ -166,14 +165,51 @@ func TestProcessTime(t *testing.T) {
 	}
 }
 
-// TestArguments: the words behind -- are init's, and a guest has a watchdog only if it is asked for.
+// TestArguments: the words behind -- are init's, a watchdog is there only if it is asked for, a device tree only where one is needed.
 func TestArguments(t *testing.T) {
-	args := fmt.Sprint(Options{Kernel: Kernel{Image: "vmlinuz"}, Program: []string{"/bin/a", "-b"}}.arguments("i.cpio"))
-	if !strings.Contains(args, "panic=-1 WATCHPOST_ADDRESS=10.0.2.15/24 -- /bin/a -b ") || strings.Contains(args, "i6300esb") {
-		t.Error(args)
+	kernel := Kernel{Image: "vmlinuz", tree: "board.dtb"}
+	for _, tt := range []struct {
+		name  string
+		o     Options
+		has   []string
+		lacks []string
+	}{
+		{"a program", Options{Board: Virt(), Program: []string{"/bin/a", "-b"}}, []string{"WATCHPOST_ADDRESS=10.0.2.15/24 quiet panic=-1 -- /bin/a -b "}, []string{"i6300esb", "board.dtb"}},
+		{"init's own program", Options{Board: Virt(), Watchdog: true}, []string{"i6300esb", "watchdog=reset"}, []string{" -- "}},
+		{"another board", Options{Board: Sabrelite(), Words: []string{"A=1"}}, []string{"panic=-1 A=1", "-dtb board.dtb", "tmp105", "console=ttymxc1"}, []string{"netdev", "WATCHPOST_ADDRESS"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.o.Kernel = kernel
+			args := strings.Join(tt.o.arguments("i.cpio"), " ")
+			for _, text := range tt.has {
+				if !strings.Contains(args, text) {
+					t.Errorf("%q is not in %s", text, args)
+				}
+			}
+			for _, text := range tt.lacks {
+				if strings.Contains(args, text) {
+					t.Errorf("%q is in %s", text, args)
+				}
+			}
+		})
 	}
-	args = fmt.Sprint(Options{Watchdog: true}.arguments("i.cpio"))
-	if strings.Contains(args, " -- ") || !strings.Contains(args, "i6300esb") {
-		t.Error(args)
+}
+
+// TestThermometer sets the sabrelite's from outside, which the real emulator must take; a virt has none.
+func TestThermometer(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	emulate(t, limited(t)).Stop()
+	vm, err := start(limited(t), Sabrelite().Emulator, append(append(Sabrelite().machine(), Sabrelite().devices...), "-S"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Stop()
+	if err := vm.Warm(limited(t), 42500); err != nil {
+		t.Error(err)
+	}
+	other := emulate(t, limited(t))
+	defer other.Stop()
+	if err := other.Warm(limited(t), 42500); err == nil || !strings.Contains(err.Error(), "DeviceNotFound") {
+		t.Errorf("a virt's thermometer: %v", err)
 	}
 }
