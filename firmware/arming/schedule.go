@@ -8,12 +8,16 @@ const clockTime = "15:04"
 // scheduleWindow is how long after its time a schedule still acts: a station that was off all night arms nothing in the morning.
 const scheduleWindow = time.Hour
 
-// schedule is which times of the day were dealt with, in UTC seconds; 0 = none yet.
+// schedule is which times of the day were dealt with.
 type schedule struct {
-	Armed    int64 `json:"armed,omitempty"`
-	Disarmed int64 `json:"disarmed,omitempty"`
-	Late     int64 `json:"late,omitempty"`
+	Armed    handled `json:"armed,omitzero"`
+	Disarmed handled `json:"disarmed,omitzero"`
+	Late     handled `json:"late,omitzero"`
 }
+
+// handled is the last two times that were dealt with, UTC seconds, the last one first; 0 = none. Of one alone, a clock that wakes in
+// 1970 and is set right an hour later would have the same morning twice.
+type handled [2]int64
 
 // schedules does what the time of the day asks for. It never ends an alarm or an entry delay.
 func (m *Machine) schedules() {
@@ -38,9 +42,9 @@ func (m *Machine) schedules() {
 	}
 }
 
-// comes says, once a day, that it is at, or a while later. The first day that is seen, a clock that was set back, and a time that
+// comes says, once a day, that it is at, or a while later. The first day that is seen, a day before one that was seen, and a time that
 // is long past are noted and not acted upon.
-func (m *Machine) comes(at string, later time.Duration, done *int64) bool {
+func (m *Machine) comes(at string, later time.Duration, done *handled) bool {
 	if at == "" {
 		return false
 	}
@@ -53,10 +57,10 @@ func (m *Machine) comes(at string, later time.Duration, done *int64) bool {
 	if due.After(wall) {
 		due = due.AddDate(0, 0, -1)
 	}
-	before := *done
-	if due.Unix() == before {
+	if due.Unix() == done[0] || due.Unix() == done[1] {
 		return false
 	}
-	*done, m.cached = due.Unix(), nil
-	return before != 0 && before < due.Unix() && wall.Sub(due) < scheduleWindow
+	last := max(done[0], done[1])
+	*done, m.cached = handled{due.Unix(), done[0]}, nil
+	return last != 0 && last < due.Unix() && wall.Sub(due) < scheduleWindow
 }

@@ -1,0 +1,132 @@
+package arming_test
+
+import (
+	"testing"
+	"time"
+
+	"watchpost/firmware/arming"
+	"watchpost/storage/event"
+)
+
+// school arms itself at ten in the evening and disarms itself at half past six.
+func school(t *testing.T) *rig {
+	r := newRig(t, arming.Plan{
+		Partitions: []arming.Partition{{ID: "house", Exit: time.Minute, Siren: time.Minute, ArmAt: "22:00", DisarmAt: "06:30", ArmMode: arming.Night, LateAfter: 15 * time.Minute}},
+		Zones:      []arming.Zone{{ID: "door", Partition: "house", Kind: arming.Intrusion, Entry: true}, {ID: "window", Partition: "house", Kind: arming.Intrusion}},
+		Users:      users(),
+	})
+	r.allNormal()
+	r.do(arming.Tick{})
+	return r
+}
+
+// until lets the day pass as Due wishes it, and gathers what is told.
+func (r *rig) until(hour, minute int) (effects []arming.Effect) {
+	r.t.Helper()
+	end := time.Date(r.now.Wall.Year(), r.now.Wall.Month(), r.now.Wall.Day(), hour, minute, 0, 0, r.now.Wall.Location())
+	if !end.After(r.now.Wall) {
+		end = end.AddDate(0, 0, 1)
+	}
+	for r.now.Wall.Before(end) {
+		wait, ok := r.m.Due(r.now)
+		if !ok || wait <= 0 || wait > time.Minute {
+			r.t.Fatalf("at %s a tick is wanted in %s, %v", r.now.Wall, wait, ok)
+		}
+		effects = append(effects, r.later(min(wait, end.Sub(r.now.Wall)))...)
+	}
+	return effects
+}
+
+func late(effects []arming.Effect) (n int) {
+	for _, d := range events(effects, event.KindPartitionChanged, "") {
+		if text(d, event.TagReason) == "late-to-close" && d.Severity == event.SeverityWarning {
+			n++
+		}
+	}
+	return n
+}
+
+func TestScheduleArmsAndDisarms(t *testing.T) {
+	r := school(t)
+	r.until(21, 59)
+	wantState(t, r, arming.StateDisarmed)
+	effects := r.until(22, 0)
+	wantState(t, r, arming.StateArming)
+	if d := events(effects, event.KindPartitionChanged, "")[0]; text(d, event.TagWho) != "schedule" || text(d, event.TagMode) != "night" {
+		t.Errorf("told %+v", d)
+	}
+	if n := late(r.until(6, 29)); n != 0 {
+		t.Errorf("told late %d times", n)
+	}
+	wantState(t, r, arming.StateArmedNight)
+	r.until(6, 30)
+	wantState(t, r, arming.StateDisarmed)
+	r.do(armNow(arming.Away)) // and goes out again
+	r.until(12, 0)
+	wantState(t, r, arming.StateArmedAway)
+}
+
+// A partition that stands open, or that somebody has opened again, is told late once.
+func TestLateToClose(t *testing.T) {
+	for name, spoil := range map[string]func(*rig){
+		"a window stands open": func(r *rig) { r.word("window", "active") },
+		"put off":              func(r *rig) { r.until(22, 5); r.do(disarm()) },
+	} {
+		r := school(t)
+		r.until(21, 0)
+		spoil(r)
+		effects := r.until(22, 14)
+		if n := late(effects); n != 0 {
+			t.Errorf("%s: told %d times too early", name, n)
+		}
+		refused := events(effects, event.KindArmingRefused, "")
+		if name != "put off" && (len(refused) != 1 || text(refused[0], event.TagWho) != "schedule" || text(refused[0], event.TagZone) != "window") {
+			t.Errorf("%s: refused %+v", name, refused)
+		}
+		r.restart()
+		if n := late(r.until(23, 30)); n != 1 {
+			t.Errorf("%s: told %d times", name, n)
+		}
+		r.restart()
+		if n := late(r.until(12, 0)); n != 0 {
+			t.Errorf("%s: told %d times again", name, n)
+		}
+	}
+}
+
+// The schedule ends neither an alarm nor an entry delay: a burglar at half past six is one.
+func TestScheduleEndsNoAlarm(t *testing.T) {
+	r := school(t)
+	r.until(23, 0)
+	r.until(6, 29)
+	r.pass(30 * time.Second)
+	wantRaised(t, r.word("window", "active"), "window", "intrusion")
+	refused := events(r.until(6, 30), event.KindArmingRefused, "")
+	if len(refused) != 1 || text(refused[0], event.TagReason) != arming.RefusedAlarm {
+		t.Errorf("refused %+v", refused)
+	}
+	r.until(12, 0)
+	wantState(t, r, arming.StateArmedNight)
+}
+
+// A station that was off at the hour, or whose clock jumps, does nothing it should have done long ago, and nothing twice.
+func TestScheduleAndTheClock(t *testing.T) {
+	r := school(t)
+	r.until(21, 0)
+	r.pass(3 * time.Hour) // off until midnight
+	r.powerUp()
+	if n := late(r.until(3, 0)); n != 0 || r.state() != arming.StateFault && r.state() != arming.StateDisarmed {
+		t.Errorf("armed hours too late: %s, told %d times", r.state(), n)
+	}
+	r = school(t)
+	r.until(22, 30)
+	r.do(disarm())
+	r.now.Wall = r.now.Wall.Add(-time.Hour) // the clock was wrong
+	r.until(22, 10)
+	wantState(t, r, arming.StateDisarmed)
+	r.now.Wall = time.Date(1970, 1, 1, 8, 0, 0, 0, time.UTC) // a clock without a battery
+	r.powerUp()
+	r.do(armNow(arming.Away, "door", "window"))
+	r.until(6, 45)
+	wantState(t, r, arming.StateArmedAway)
+}
