@@ -28,7 +28,7 @@ func blur(text, dir string) string {
 		{`(took|for|after|within)=\S+`, "$1=SPAN"},
 		{`[0-9a-f]{16}`, "EPOCH"},
 		{`"(uptime_s|rss_bytes|heap_bytes|goroutines_count|cpu_ms|load1|memory_available_bytes|box_temperature_c|disk_free_bytes)": [-0-9.e+]+`, `"$1": N`},
-		{`"(clock_[a-z_]+|log_[a-z]+_oldest_s|link_[a-z_0-9]+)": [-0-9.e+]+`, `"$1": N`},
+		{`"(clock_[a-z_]+|log_[a-z]+_oldest_s|link_[a-z_0-9]+|log_main_bytes)": [-0-9.e+]+`, `"$1": N`},
 		{`"free": \d+`, `"free": N`},
 	} {
 		text = regexp.MustCompile(b.from).ReplaceAllString(text, b.to)
@@ -63,7 +63,12 @@ func history(t *testing.T, code string) (l looks, duresses int) {
 	box := boxIn(t, dir)
 	const centre = "centres: [{id: changshan, broker: \"tls://127.0.0.1:1\", ca: ca.pem, certificate: own.pem, key: own.key, command_key: 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=}]\n"
 	var logged []string
-	x := startGuarded(t, dir, box, centre, nil)
+	started := func() *guardedStation {
+		x := startGuarded(t, dir, box, centre, nil)
+		x.await("the link's event", func() bool { return len(all(t, x.events, event.KindCentreLink)) == len(logged)+1 })
+		return x
+	}
+	x := started()
 	wish := func(name, path, body string) {
 		t.Helper()
 		code, answer := x.ask("POST", path, body)
@@ -92,19 +97,19 @@ func history(t *testing.T, code string) (l looks, duresses int) {
 	duresses = len(all(t, x.events, event.KindDuress))
 	logged = append(logged, x.stderr.String())
 	x.stop()
-	x = startGuarded(t, dir, box, centre, nil)
+	x = started()
 	l.take(x, "after a restart", "")
 	wish("disarmed after a restart", status.PathDisarm, `{"partition": "house", "code": "1234"}`)
 	logged = append(logged, x.stderr.String())
 	x.stop()
-	var all []string
+	var told []string
 	for _, line := range strings.Split(blur(strings.Join(logged, "\n"), dir), "\n") {
 		if !strings.Contains(line, "centre=changshan") { // its pace is the dice's
-			all = append(all, line)
+			told = append(told, line)
 		}
 	}
-	slices.Sort(all) // lines of several goroutines
-	l.names, l.says = append(l.names, "the agent's own log"), append(l.says, strings.Join(all, "\n"))
+	slices.Sort(told) // lines of several goroutines
+	l.names, l.says = append(l.names, "the agent's own log"), append(l.says, strings.Join(told, "\n"))
 	return l, duresses
 }
 
