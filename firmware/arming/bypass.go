@@ -99,7 +99,7 @@ func (m *Machine) beginWork(z *zone, w *work, in Maintain) *Refusal {
 		return &Refusal{Reason: RefusedDuration}
 	}
 	renewed := w.until != 0
-	w.until, w.who, w.reason = m.after(in.For), in.By.name(), in.Reason
+	w.until, w.who, w.reason = m.after(in.For), in.By.name(), clip(in.Reason)
 	if renewed {
 		m.tellWorkStands(z, w)
 		return nil

@@ -9,7 +9,7 @@ type Input interface{ input() }
 type Word struct {
 	Zone     string
 	State    string // a zone's word of the glossary: unknown, normal, active, short, open, masked, fault, missing
-	Reason   string // the driver's: chatter, lost, wire, …
+	Reason   string // the driver's: chatter, lost, wire, …; of this and of other texts from outside the first 96 bytes are told
 	KernelNS int64  // of the edge, 0 = not known
 	LineSeq  uint64 // of the edge, 0 = not known
 	Once     string // the driver's key of this word, "" = none

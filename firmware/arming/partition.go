@@ -42,7 +42,7 @@ func (p *partition) because(cause string) {
 }
 
 // by notes whose wish changes the state.
-func (p *partition) by(a Actor) { p.note.who, p.note.why = a.name(), a.Via }
+func (p *partition) by(a Actor) { p.note.who, p.note.why = a.name(), clip(a.Via) }
 
 // state is how the partition stands, but for fault.
 func (p *partition) state(m *Machine) State {

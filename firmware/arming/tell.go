@@ -26,6 +26,17 @@ const (
 	codeDuress = "HA" // hold-up alarm, as Contact ID 121 is translated
 )
 
+// maxText bounds, in bytes, each text that comes from outside: a reason, a person of a centre, the name of a zone that there is not.
+const maxText = 96
+
+// clip bounds a text from outside, and makes it one that an event takes.
+func clip(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText]
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
 // maxNamed bounds the zones that one event names, below the fields that it may have; the count is of all.
 const maxNamed = 128
 
@@ -162,7 +173,7 @@ func (m *Machine) leftOutOf(p *partition) []event.Field {
 func named(ids []string) []event.Field {
 	var fields []event.Field
 	for _, id := range ids[:min(len(ids), maxNamed)] {
-		fields = append(fields, event.Text(event.TagZone, id))
+		fields = append(fields, event.Text(event.TagZone, clip(id)))
 	}
 	if len(ids) > maxNamed {
 		fields = append(fields, event.Uint(event.TagCount, uint64(len(ids))))

@@ -47,7 +47,7 @@ func (a Actor) name() string {
 	if a.Via == ViaSchedule {
 		return ViaSchedule
 	}
-	return a.User
+	return clip(a.User)
 }
 
 // may judges an actor. A person of a centre was judged by the rim, and is no engineer of the station.
@@ -59,7 +59,7 @@ func (m *Machine) may(by Actor, has func(User) bool, partitions ...string) *Refu
 	case by.Via == ViaCentre && by.User != "":
 		u = User{Arm: true, Disarm: true, Bypass: true}
 	case by.User == "" && by.Why != "":
-		return &Refusal{Reason: by.Why}
+		return &Refusal{Reason: clip(by.Why)}
 	case !known:
 		return &Refusal{Reason: RefusedNobody}
 	}

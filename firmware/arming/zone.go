@@ -64,7 +64,7 @@ func (z *zone) counts(mode Mode) bool { return len(z.Modes) == 0 || slices.Conta
 // word takes a driver's word. The first one of a run is compared with what was last known before it.
 func (m *Machine) word(w Word) {
 	z := m.byZone[w.Zone]
-	z.level, z.reason, z.edge = w.State, w.Reason, edge{w.KernelNS, w.LineSeq}
+	z.level, z.reason, z.edge = w.State, clip(w.Reason), edge{w.KernelNS, w.LineSeq}
 	if w.State == unknown {
 		return
 	}
