@@ -21,6 +21,7 @@ func mounts() []mount {
 	const inert = unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NODEV
 	return []mount{
 		{"devtmpfs", "/dev", unix.MS_NOSUID, "mode=0755"},
+		{"devpts", "/dev/pts", unix.MS_NOSUID | unix.MS_NOEXEC, "mode=0620,ptmxmode=0666"},
 		{"proc", "/proc", inert, ""},
 		{"sysfs", "/sys", inert, ""},
 		{"configfs", "/sys/kernel/config", inert, ""},

@@ -173,9 +173,12 @@ func (g guest) memory() float64 {
 	return kib / 1024
 }
 
-// runStation is the agent of guestStation with a hand beside it.
-func runStation(more ...string) []string {
-	return append(append([]string{"/bin/guest"}, more...), "/bin/watchpostd", "-config", "/etc/watchpost/station.yaml")
+// bootStation boots the files of guestStation with their network, and a hand beside the agent.
+func bootStation(t testing.TB, o qemu.Options, hand []string, modules ...string) guest {
+	t.Helper()
+	o.Board, o.Words = qemu.Virt(), []string{"WATCHPOST_ADDRESS=" + qemu.Address}
+	o.Program = append(append([]string{"/bin/guest"}, hand...), "/bin/watchpostd", "-config", "/etc/watchpost/station.yaml")
+	return boot(t, o, append(modules, "virtio_pci", "virtio_net")...)
 }
 
 // guestFigures are what a boot cost.
@@ -192,7 +195,7 @@ func alarmFromGuest(t testing.TB) guestFigures {
 		"  - {id: panic, name: 紧急按钮, kind: panic, board: main, line: panic, rest: open, debounce: 20ms}\n"
 	c := newGuestCentre(t)
 	id, files := guestStation(t, c, lines)
-	g := boot(t, qemu.Options{Board: qemu.Virt(), Files: files, Program: runStation("-chip", "wires:door,panic")}, "virtio_pci", "virtio_net", "gpio-sim")
+	g := bootStation(t, qemu.Options{Files: files}, []string{"-chip", "wires:door,panic"}, "gpio-sim")
 	g.await("zone=door state=normal")
 	g.do("pulled", "pull door 1")
 	e := awaitStoredFrom(t, c, id, "door")
@@ -247,7 +250,7 @@ func TestGuestPowerButton(t *testing.T) {
 	c := newGuestCentre(t)
 	id, files := guestStation(t, c, "boards: [{id: main, backend: host, chip: 9030000.pl061, lines: {button: \"3\"}}]\n"+
 		"zones: [{id: panic, name: 紧急按钮, kind: panic, board: main, line: button, rest: open, debounce: 20ms}]\n")
-	g := boot(t, qemu.Options{Board: qemu.Virt(), Files: files, Program: runStation()}, "virtio_pci", "virtio_net")
+	g := bootStation(t, qemu.Options{Files: files}, nil)
 	g.await("zone=panic state=normal")
 	if err := g.PressPower(t.Context()); err != nil {
 		t.Fatal(err)
@@ -264,8 +267,8 @@ func TestGuestPowerButton(t *testing.T) {
 // TestGuestHang: an agent that stands still is no station; the hardware starts it anew.
 func TestGuestHang(t *testing.T) {
 	c := newGuestCentre(t)
-	id, files := guestStation(t, c, "watchdog: {device: /dev/watchdog, timeout: 4s}\n")
-	g := boot(t, qemu.Options{Board: qemu.Virt(), Files: files, Program: runStation(), Watchdog: true}, "virtio_pci", "virtio_net", "i6300esb")
+	id, files := guestStation(t, c, "watchdog: {device: /dev/watchdog, timeout: 5s}\n")
+	g := bootStation(t, qemu.Options{Files: files, Watchdog: true}, nil, "i6300esb")
 	c.awaitStored(id, "any event", func(event.Event) bool { return true })
 	g.do("sent", "signal 19")
 	g.ends("guest-reset")
