@@ -146,10 +146,13 @@ func (m *Machine) Due(now Instant) (time.Duration, bool) {
 		note(w.tell)
 	}
 	wait := first.left(now)
-	if scheduled { // at each minute, since the wall clock may be set
-		minute := now.Wall.Truncate(time.Minute).Add(time.Minute).Sub(now.Wall)
-		if first == 0 || minute < wait {
-			wait = minute
+	if scheduled { // once in each minute, since the wall clock may be set
+		look := m.looked.Add(time.Minute).Sub(now.Wall)
+		if look < 0 || look > time.Minute {
+			look = 0
+		}
+		if first == 0 || look < wait {
+			wait = look
 		}
 	}
 	return wait, first != 0 || scheduled

@@ -22,6 +22,7 @@ type Machine struct {
 	life    string        // names the life of this journal in Once keys
 	step    uint64        // steps with effects
 	test    work          // of the whole station
+	looked  time.Time     // the minute in which the schedules were looked at last
 
 	out    []Effect
 	driven map[string]string // outputs to be driven at the end of the step → why

@@ -29,10 +29,13 @@ func (r *rig) until(hour, minute int) (effects []arming.Effect) {
 	}
 	for r.now.Wall.Before(end) {
 		wait, ok := r.m.Due(r.now)
-		if !ok || wait <= 0 || wait > time.Minute {
+		if !ok || wait < 0 || wait > time.Minute {
 			r.t.Fatalf("at %s a tick is wanted in %s, %v", r.now.Wall, wait, ok)
 		}
 		effects = append(effects, r.later(min(wait, end.Sub(r.now.Wall)))...)
+		if again, _ := r.m.Due(r.now); again <= 0 {
+			r.t.Fatalf("at %s a tick is wanted after a tick", r.now.Wall)
+		}
 	}
 	return effects
 }
@@ -129,4 +132,21 @@ func TestScheduleAndTheClock(t *testing.T) {
 	r.do(armNow(arming.Away, "door", "window"))
 	r.until(6, 45)
 	wantState(t, r, arming.StateArmedAway)
+}
+
+// A tick is wanted at the turn of each minute, and stays wanted until it comes.
+func TestTickIsWantedEachMinute(t *testing.T) {
+	r := school(t)
+	for _, pass := range []time.Duration{0, 59 * time.Second, time.Second, time.Second} {
+		r.pass(pass)
+		at := r.now.Wall.Sub(noon())
+		if wait, ok := r.m.Due(r.now); !ok || wait != max(0, time.Minute-at) {
+			t.Errorf("%s after a tick the next is wanted in %s, %v", at, wait, ok)
+		}
+	}
+	r.do(arming.Tick{})
+	r.now.Wall = r.now.Wall.Add(-time.Hour)
+	if wait, _ := r.m.Due(r.now); wait != 0 {
+		t.Errorf("the clock was set, and the next tick is wanted in %s", wait)
+	}
 }
