@@ -123,11 +123,15 @@ bench: ## every bench-… target: figures against their goals, and micro-benchma
 
 .PHONY: bench-first-light
 bench-first-light: build-native ## figures of the whole path (TestBench… of sim/e2e)
-	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures first-light -timeout 20m -run '^TestBench' -skip '^TestBenchEvents' ./sim/e2e
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures first-light -timeout 20m -run '^TestBench' -skip '^TestBench(Events|Feel)' ./sim/e2e
 
 .PHONY: bench-events
 bench-events: build-native ## figures of the log and the outbox against their peers (TestBenchEvents… of sim/e2e)
 	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures events -timeout 60m -run '^TestBenchEvents' ./sim/e2e
+
+.PHONY: bench-feel
+bench-feel: build-native build-guest ## figures of lines, loops, slaves and a guest, after deps-qemu (TestBenchFeel… of sim/e2e)
+	@WATCHPOST_GUEST=$(GUEST) WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures feel -timeout 20m -run '^TestBenchFeel' ./sim/e2e
 
 .PHONY: bench-sizes
 bench-sizes: build ## sizes of the programs; a station's goal is what its modules weigh when linked alone
