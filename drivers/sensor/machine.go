@@ -132,13 +132,7 @@ func (m *machine) fail(err error) []fact {
 	for _, q := range m.quantities {
 		q.reading.Quality = measure.Stale
 	}
-	state, reason := Fault, "reading"
-	switch {
-	case errors.Is(err, bus.ErrStuck), errors.Is(err, bus.ErrTimeout):
-		state, reason = Missing, "bus"
-	case errors.Is(err, bus.ErrNoAnswer):
-		state, reason = Missing, "chip"
-	}
+	state, reason := Why(err)
 	if m.fails < failures && reason != "bus" || m.failed == state && m.reason == reason {
 		return nil
 	}
@@ -146,6 +140,18 @@ func (m *machine) fail(err error) []fact {
 	m.failed, m.reason = state, reason
 	return []fact{{kind: event.KindSensorChanged, state: state, previous: previous, qualifier: event.QualifierNew, severity: event.SeverityWarning, reason: reason,
 		detail: strings.ToValidUTF8(err.Error(), "?")}}
+}
+
+// Why says what a measurement that failed makes of its sensor: missing for a bus that does not work (reason bus) or a chip that
+// does not answer (chip), fault for what is not to be believed (reading).
+func Why(err error) (state, reason string) {
+	switch {
+	case errors.Is(err, bus.ErrStuck), errors.Is(err, bus.ErrTimeout):
+		return Missing, "bus"
+	case errors.Is(err, bus.ErrNoAnswer):
+		return Missing, "chip"
+	}
+	return Fault, "reading"
 }
 
 // judge compares a reading with its limits, and gives the limit that it left. One that has left a limit comes back when it is
