@@ -235,7 +235,7 @@ func TestNoWire(t *testing.T) {
 			inputs = append(inputs, zoneAt(fmt.Sprint("z", u), u+1, 1))
 		}
 		l := newLine(t, k, RTU{})
-		l.down = errors.New("no such device")
+		l.fail(errors.New("no such device"))
 		_, stop := start(t, Options{Client: l, Inputs: inputs}, s)
 		defer stop()
 		<-time.After(1100 * time.Millisecond)
@@ -244,7 +244,7 @@ func TestNoWire(t *testing.T) {
 			t.Errorf("%d zones told missing after three rounds, want 16", n)
 		}
 		<-time.After(time.Minute)
-		l.down = nil
+		l.fail(nil)
 		<-time.After(11 * time.Second)
 		synctest.Wait()
 		if got := s.told(); len(got) != 16 || !strings.HasSuffix(got[0], " missing>normal notice") {

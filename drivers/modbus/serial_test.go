@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -47,10 +48,19 @@ func TestSilence(t *testing.T) {
 // line is a client on a simulated line with one bank of slaves, in the time of a synctest bubble.
 type line struct {
 	*Client
-	bank  *bank
+	bank *bank
+
+	mu    sync.Mutex // guards the fields below
 	opens int
 	slave net.Conn
 	down  error // opening fails
+}
+
+// fail makes opening fail, or work again.
+func (l *line) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = err
 }
 
 // newLine ends when the test does.
@@ -59,6 +69,8 @@ func newLine(t *testing.T, k *bank, o RTU) *line {
 	l := &line{bank: k}
 	var wg sync.WaitGroup
 	o.Open = func() (bus.Serial, error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		if l.down != nil {
 			return nil, l.down
 		}
@@ -236,11 +248,11 @@ func TestBabble(t *testing.T) {
 func TestLineFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLine(t, oneSlave(), RTU{})
-		l.down = errors.New("no such device")
-		if _, err := l.Do(t.Context(), 3, readTwo); !errors.Is(err, ErrNoWire) || !errors.Is(err, l.down) {
+		l.fail(errors.New("no such device"))
+		if _, err := l.Do(t.Context(), 3, readTwo); !errors.Is(err, ErrNoWire) || !strings.HasSuffix(err.Error(), ": no such device") {
 			t.Errorf("%v", err)
 		}
-		l.down = nil
+		l.fail(nil)
 		if _, err := l.Do(t.Context(), 3, readTwo); err != nil {
 			t.Error(err)
 		}
