@@ -21,7 +21,7 @@ func importTable() []importRow {
 		{leaves, nil, nil, "every arrow may end at event and ring; an arrow out of them would close a circle"},
 		{[]string{"storage/..."}, nil, nil, "what a station remembers knows neither the device that felt it nor the wire that carries it"},
 
-		{[]string{"drivers/periph"}, []string{"drivers/bus", "firmware/station", "firmware/config"}, nil, "periph is an adapter with a main of its own: it knows the wiring contract and the front door, nothing else"},
+		{[]string{"drivers/periph/..."}, []string{"drivers/bus", "firmware/station", "firmware/config"}, nil, "periph is an adapter with a main of its own: it knows the wiring contract and the front door, nothing else"},
 		{[]string{"drivers/..."}, leaves, nil, "a driver hands facts to its Sink; who stores, judges or sends them is not its business"},
 
 		{[]string{"uplink/topic"}, leaves, nil, "the wire contract is a leaf: both ends of the wire read it"},

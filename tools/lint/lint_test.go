@@ -50,6 +50,9 @@ func TestTidy(t *testing.T) {
 			continue
 		}
 		t.Run(text.Path, func(t *testing.T) {
+			if text.Path == "drivers/periph/go.mod" {
+				t.Skip("periph cannot be fetched everywhere, and go.sum carries the root's lines: TestNestedModule checks both files")
+			}
 			cmd := exec.CommandContext(t.Context(), "go", "mod", "tidy", "-diff")
 			cmd.Dir = filepath.Join(root, filepath.Dir(text.Path))
 			out, err := cmd.CombinedOutput()
