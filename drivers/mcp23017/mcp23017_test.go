@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,9 +190,9 @@ func TestInterrupt(t *testing.T) {
 		l := listen(t, e, bus.LineConfig{Line: "panic"}, bus.LineConfig{Line: "door", Debounce: 50 * time.Millisecond})
 		defer l.stop()
 		l.want(time.Second, "PL", "PL")
-		before := count.n
+		before := count.n.Load()
 		<-time.After(10 * time.Second)
-		if n := count.n - before; n > 11 {
+		if n := count.n.Load() - before; n > 11 {
 			t.Errorf("%d transactions in ten idle seconds", n)
 		}
 		b.chip.Set(9, true)
@@ -212,11 +213,11 @@ func TestInterrupt(t *testing.T) {
 
 type counter struct {
 	inner bus.I2C
-	n     int
+	n     atomic.Int64
 }
 
 func (c *counter) Tx(addr uint16, w, r []byte) error {
-	c.n++
+	c.n.Add(1)
 	return c.inner.Tx(addr, w, r)
 }
 
