@@ -44,8 +44,8 @@ type guest struct {
 	t testing.TB
 }
 
-// boot starts a guest with stationinit and some modules.
-func boot(t testing.TB, o qemu.Options, modules ...string) guest {
+// guestKernel is what guests boot.
+func guestKernel(t testing.TB) qemu.Kernel {
 	t.Helper()
 	kernel, err := qemu.FindKernel(guestFolder(t))
 	if err != nil && os.Getenv("CI") == "" {
@@ -54,12 +54,21 @@ func boot(t testing.TB, o qemu.Options, modules ...string) guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := kernel.Modules(modules...)
-	if err != nil {
-		t.Fatal(err)
+	return kernel
+}
+
+// boot starts a guest with stationinit and some modules.
+func boot(t testing.TB, o qemu.Options, modules ...string) guest {
+	t.Helper()
+	o.Kernel = guestKernel(t)
+	if len(modules) > 0 {
+		files, err := o.Kernel.Modules(modules...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Files = append(o.Files, files...)
 	}
-	o.Kernel, o.Dir = kernel, t.TempDir()
-	o.Files = append(append(o.Files, more...), guestProgram(t, "stationinit", "init"))
+	o.Files, o.Dir = append(o.Files, guestProgram(t, "stationinit", "init")), t.TempDir()
 	vm, err := qemu.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +185,7 @@ func (g guest) memory() float64 {
 // bootStation boots the files of guestStation with their network, and a hand beside the agent.
 func bootStation(t testing.TB, o qemu.Options, hand []string, modules ...string) guest {
 	t.Helper()
-	o.Board, o.Words = qemu.Virt(), []string{"WATCHPOST_ADDRESS=" + qemu.Address}
+	o.Board, o.Words = qemu.Virt(), []string{"WATCHPOST_ADDRESS=" + qemu.Address, "WATCHPOST_GATEWAY=" + qemu.Host}
 	o.Program = append(append([]string{"/bin/guest"}, hand...), "/bin/watchpostd", "-config", "/etc/watchpost/station.yaml")
 	return boot(t, o, append(modules, "virtio_pci", "virtio_net")...)
 }
@@ -275,6 +284,18 @@ func TestGuestHang(t *testing.T) {
 	if strings.Contains(g.Console(), "the station ends") {
 		t.Error("stationinit ended the station, not the watchdog")
 	}
+}
+
+// TestGuestStartsAnew: stationinit does without what it cannot have, and a program that is not there is no end of the station: it
+// starts anew.
+func TestGuestStartsAnew(t *testing.T) {
+	broken := qemu.File{Name: "lib/mods/broken.ko", Mode: 0o644, Data: []byte("no module")}
+	list := qemu.File{Name: "lib/mods/order", Mode: 0o644, Data: []byte("broken.ko\nmissing.ko\n")}
+	g := boot(t, qemu.Options{Board: qemu.Virt(), Files: []qemu.File{broken, list}, Words: []string{"WATCHPOST_ADDRESS=" + qemu.Address}, Program: []string{"/bin/nowhere"}})
+	for _, told := range []string{"broken.ko: exec format error", "network interface for " + qemu.Address, "/bin/nowhere: no such file"} {
+		g.await(told)
+	}
+	g.ends("guest-reset")
 }
 
 // TestGuestHostbus runs the tests of drivers/hostbus where their kernel calls are answered by a kernel, on a chip of 32 lines. The

@@ -23,15 +23,14 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 func main() {
-	if err := unix.SetNonblock(0, true); err != nil { // or a read of the console could not be broken off
-		fmt.Fprintln(os.Stderr, "guest:", err)
+	// A console of its own: a read of it can be broken off, which the one that is shared with all programs must not be told.
+	console, err := os.Open("/dev/console")
+	if err == nil {
+		err = run(os.Args[1:], console, os.Stdout)
 	}
-	err := run(os.Args[1:], os.NewFile(0, "console"), os.Stdout)
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 		os.Exit(exit.ExitCode())
 	}
