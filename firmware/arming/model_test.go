@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -114,7 +115,11 @@ func (d *duel) fight(steps int) {
 			d.compare("power-up", describe(d.powerUp()), d.world.said)
 		default:
 			in := d.next()
+			wait, wanted := d.m.Due(d.now)
 			effects, err := d.step(in)
+			if _, tick := in.(arming.Tick); tick && len(effects) > 0 && (!wanted || wait > 0) {
+				d.fail("a tick was wanted in %s, %v, and one now has done %v", wait, wanted, describe(effects))
+			}
 			said, refused := d.world.step(in)
 			d.compare(fmt.Sprintf("%T%+v", in, in), describe(effects), said)
 			got := ""
@@ -331,7 +336,7 @@ func picture(v arming.View, now time.Time) string {
 			}
 		}
 		for _, a := range p.Memory {
-			fmt.Fprintf(&b, " %s %s×%d", a.Zone, a.Reason, a.Count)
+			b.WriteString(" " + a.Zone + " " + a.Reason + "×" + strconv.FormatUint(a.Count, 10))
 		}
 		b.WriteString(" " + string(p.State))
 		if !p.Until.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -487,16 +488,25 @@ func (w *world) picture() string {
 			sick = sick || r.live != "normal" && r.live != "active"
 		}
 		for _, line := range h.memory {
-			fmt.Fprintf(&b, " %s×%d", line, h.counts[line])
+			b.WriteString(" " + line + "×" + strconv.Itoa(h.counts[line]))
 		}
 		if state == "disarmed" && sick {
 			state = "fault"
 		}
 		b.WriteString(" " + state)
-		for what, states := range map[string]string{"siren": "alarm tamper", "entry": "entry", "exit": "arming", "walk": "walk_test"} {
-			if slices.Contains(strings.Fields(states), state) {
-				b.WriteString(" " + (w.timers[timer{what, h.ID}] - w.now).String())
-			}
+		what := ""
+		switch state {
+		case "alarm", "tamper":
+			what = "siren"
+		case "entry":
+			what = "entry"
+		case "arming":
+			what = "exit"
+		case "walk_test":
+			what = "walk"
+		}
+		if what != "" {
+			b.WriteString(" " + (w.timers[timer{what, h.ID}] - w.now).String())
 		}
 	}
 	return b.String()
