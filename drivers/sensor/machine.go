@@ -211,7 +211,7 @@ func (m *machine) reads() []fact {
 	var facts []fact
 	for _, name := range m.order {
 		if r := m.quantities[name].reading; r.Quality == measure.Fresh {
-			facts = append(facts, fact{kind: event.KindSensorRead, severity: event.SeverityTrace, quantity: name, value: r.Value, valued: true, unit: r.Unit})
+			facts = append(facts, fact{kind: event.KindSensorRead, qualifier: event.QualifierStatus, severity: event.SeverityTrace, quantity: name, value: r.Value, valued: true, unit: r.Unit})
 		}
 	}
 	return facts
