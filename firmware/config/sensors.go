@@ -209,6 +209,9 @@ func (c *Config) validateRegister(s *sheet, p *plant, key string, r Register) {
 	}
 }
 
+// maxLimit is the largest limit of a sensor, in any unit.
+const maxLimit = 1e9
+
 // validateLimits holds the limits to what the sensor measures.
 func (c *Config) validateLimits(s *sheet, key string, v Sensor) {
 	measured := slices.Sorted(maps.Keys(SensorChips()[v.Chip]))
@@ -225,11 +228,13 @@ func (c *Config) validateLimits(s *sheet, key string, v Sensor) {
 		for _, what := range slices.Sorted(maps.Keys(limits.values)) {
 			if !slices.Contains(measured, what) {
 				s.add(key+"."+limits.name, "this sensor measures no %q%s", what, nearest(what, measured))
+			} else {
+				s.real(key+"."+limits.name, limits.values[what], -maxLimit, maxLimit)
 			}
 		}
 	}
 	for what, low := range v.Low {
-		if high, ok := v.High[what]; ok && !(low < high) {
+		if high, ok := v.High[what]; ok && low >= high {
 			s.add(key+".low", "%s: %v is not below high, %v", what, low, high)
 		}
 	}

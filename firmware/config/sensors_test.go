@@ -15,7 +15,7 @@ func TestMistakesInSensors(t *testing.T) {
 		{"report", "report: 10m ", "report: 1s ", "sensors[0].report", "outside 10s to 24h0m0s"},
 		{"not measured", "low: {temperature: 2}", "low: {temperatur: 2}", "sensors[0].low", "did you mean temperature?"},
 		{"upside down", "low: {temperature: 2}", "low: {temperature: 50}", "sensors[0].low", "50 is not below high, 40"},
-		{"limit that is none", "low: {temperature: 2}", "low: {temperature: .nan}", "sensors[0].low", "not below"},
+		{"limit that is none", "low: {temperature: 2}", "low: {temperature: .nan}", "sensors[0].low", "NaN is outside"},
 		{"severity", "severity: warning          # of a value", "severity: trace # of a value", "sensors[0].severity", "no word for it"},
 		{"1-wire on i2c", "chip: ds18b20, bus: wire", "chip: ds18b20, bus: chips", "sensors[1].bus", "no onewire bus"},
 		{"family", "rom: 28-0316a2795cff", "rom: 01-0316a2795cff", "sensors[1].rom", "family 28"},

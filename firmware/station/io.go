@@ -36,7 +36,7 @@ func (s *Station) io(ctx context.Context) status.IO {
 		if r, ok := d.(rawReader); ok {
 			raw = r.Raw()
 		}
-		g := status.IOGroup{Driver: d.String(), Points: []status.Point{}}
+		g := status.IOGroup{Driver: s.name(d), Points: []status.Point{}}
 		for _, x := range shot.Snapshot() {
 			g.Points = append(g.Points, status.Point{ID: x.Name, State: orUnknown(x.State), Text: x.Text, Raw: raw[x.Name], Since: x.Since})
 		}

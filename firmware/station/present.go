@@ -70,7 +70,7 @@ func (s *Station) status() status.Status {
 		st.Log.Heads[lane.String()] = head
 	}
 	for _, d := range s.drivers() {
-		driver := status.Driver{Name: d.String()}
+		driver := status.Driver{Name: s.name(d)}
 		if shot, ok := d.(drivers.Snapshotter); ok {
 			for _, r := range shot.Snapshot() {
 				driver.Readings = append(driver.Readings, status.Reading{Name: r.Name, State: r.State, Text: r.Text, Since: r.Since})

@@ -76,7 +76,9 @@ type Station struct {
 	wires     wires
 	buses     []teller
 	zones     []teller
+	sensors   []teller
 	outputs   []*relay.Driver
+	tours     []teller
 	receivers []*dc09.Receiver // none or one
 	cameras   []*camera.Camera
 	test      *dailyTest // nil = none
@@ -168,7 +170,7 @@ func (s *Station) wireDrivers(o Options) error {
 	for _, wire := range []func(Options) error{
 		s.wireBoards, s.wireBuses, s.wireExpanders, s.wireADCs,
 		s.wireContacts, s.wireLoops, s.wireModbus,
-		s.wireOutputs, s.wirePanels, s.wireCameras, s.wireTest,
+		s.wireSensors, s.wireOutputs, s.wireTours, s.wirePanels, s.wireCameras, s.wireTest,
 	} {
 		if err := wire(o); err != nil {
 			return err
@@ -180,7 +182,7 @@ func (s *Station) wireDrivers(o Options) error {
 // drivers are all that the station feels, sees and acts with, in the order of their start.
 func (s *Station) drivers() []drivers.Driver {
 	var all []drivers.Driver
-	for _, d := range slices.Concat(s.buses, s.zones) {
+	for _, d := range slices.Concat(s.buses, s.zones, s.sensors, s.tours) {
 		all = append(all, d)
 	}
 	for _, d := range s.outputs {
@@ -240,14 +242,14 @@ func (s *Station) tasks() []supervise.Task {
 		list = append(list, supervise.Task{Name: "daily test", Run: s.test.run})
 	}
 	for _, d := range s.drivers() {
-		list = append(list, supervise.Task{Name: d.String(), Run: func(ctx context.Context) error { return s.drive(ctx, d) }})
+		list = append(list, supervise.Task{Name: s.name(d), Run: func(ctx context.Context) error { return s.drive(ctx, d) }})
 	}
 	return list
 }
 
 // drive runs one driver, and says how its start went where it can tell.
 func (s *Station) drive(ctx context.Context, d drivers.Driver) error {
-	start := func() { s.log.Info("driver starts", "driver", d.String(), "outcome", s.outcome(ctx, d).String()) }
+	start := func() { s.log.Info("driver starts", "driver", s.name(d), "outcome", s.outcome(ctx, d).String()) }
 	if _, ok := d.(drivers.Prober); ok {
 		start() // it may want for itself what Run wants
 	} else {

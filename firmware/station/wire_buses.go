@@ -26,14 +26,15 @@ type wires struct {
 	slaves  map[string]*modbus.Driver // what polls them, by bus
 	adcs    map[string]*ads1115.ADC
 	tries   map[drivers.Driver]try
-	closers []io.Closer // in the order of opening
+	names   map[drivers.Driver]string // where several drivers would have the same
+	closers []io.Closer               // in the order of opening
 }
 
 func newWires() wires {
 	return wires{
 		boards: map[string]bus.Lines{}, i2c: map[string]bus.I2C{}, oneWire: map[string]bus.OneWire{},
 		modbus: map[string]*modbus.Client{}, slaves: map[string]*modbus.Driver{}, adcs: map[string]*ads1115.ADC{},
-		tries: map[drivers.Driver]try{},
+		tries: map[drivers.Driver]try{}, names: map[drivers.Driver]string{},
 	}
 }
 

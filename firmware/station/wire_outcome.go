@@ -1,6 +1,7 @@
 package station
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -40,6 +41,9 @@ func (s *Station) outcome(ctx context.Context, d drivers.Driver) drivers.Outcome
 	}
 	return drivers.Ready()
 }
+
+// name is what a driver is called at the door and in the log.
+func (s *Station) name(d drivers.Driver) string { return cmp.Or(s.wires.names[d], d.String()) }
 
 // skipped says why a part of the configuration has no driver.
 func (s *Station) skipped(what, why string) {

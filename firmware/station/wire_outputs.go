@@ -23,7 +23,7 @@ func (s *Station) wireOutputs(o Options) error {
 			return fmt.Errorf("outputs of board %s: %w", b.ID, err)
 		}
 		s.outputs = append(s.outputs, driver)
-		s.wires.tries[driver] = tryLine(s.wires.boards[b.ID], list[0].Line)
+		s.wires.tries[driver], s.wires.names[driver] = tryLine(s.wires.boards[b.ID], list[0].Line), "outputs of "+b.ID
 	}
 	return nil
 }

@@ -41,6 +41,10 @@ zones:
   - {id: window, loop: {adc: loops-1, channel: 0, scheme: 4k7-dual}}
   - {id: cellar, loop: {adc: loops-1, channel: 1, scheme: 4k7-22k-mask}}
   - {id: sluice, modbus: {bus: plc, unit: 3, input: 7}, rest: open}
+sensors:
+  - {id: air, chip: bme280, bus: chips, every: 1s, report: 0s, high: {temperature: 40, pressure: 1050}}
+  - {id: cold-room, chip: ds18b20, bus: wire, rom: 28-0316a2795cff, every: 1s, high: {temperature: 8}}
+  - {id: mains, every: 1s, low: {value: 198}, modbus: {bus: plc, unit: 3, register: input 100, scale: 0.1, unit_name: V}}
 outputs:
   - {id: siren, board: main, line: siren}
 `
@@ -52,6 +56,8 @@ type works struct {
 	attic  *chip.MCP23017
 	window *circuit.Loop
 	slave  *modbus.Slave
+	air    *chip.BME280
+	cold   *chip.DS18B20
 }
 
 // newWorks puts a village's works behind a box that listens in dir, and a slave that listens at the address it answers.
@@ -77,9 +83,16 @@ func newWorks(t *testing.T, dir string) (*works, string) {
 	}
 	must(t, w.chips.Put(0x20, w.attic))
 	must(t, w.chips.Put(0x48, adc))
+	w.air = chip.NewBME280(nil)
+	must(t, w.chips.Put(0x76, w.air))
+	w.cold = chip.NewDS18B20(false, nil)
+	w.cold.SetCelsius(4)
+	onewire := wire.NewOneWire()
+	onewire.Put(wire.Code(chip.FamilyDS18B20, 0x0316a2795cff), w.cold)
 	must(t, box.CarryI2C("chips", w.chips))
-	must(t, box.CarryOneWire("wire", wire.NewOneWire()))
+	must(t, box.CarryOneWire("wire", onewire))
 	w.slave.Set(modbus.Discrete, 7, 0)
+	w.slave.Set(modbus.Input, 100, 2304)
 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var served sync.WaitGroup
@@ -142,13 +155,19 @@ func states(list []teller) map[string]string {
 	return all
 }
 
-// come waits until a station's zones stand as said, and tells how long that took.
+// come waits until a station's zones stand as said.
 func (x *wiredStation) come(t *testing.T, within time.Duration, want map[string]string) {
+	t.Helper()
+	come(t, x.zones, within, want)
+}
+
+// come waits until the points of some drivers stand as said.
+func come(t *testing.T, list []teller, within time.Duration, want map[string]string) {
 	t.Helper()
 	deadline, tick := time.Now().Add(within), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
 	for {
-		have, fits := states(x.zones), true
+		have, fits := states(list), true
 		for zone, state := range want {
 			fits = fits && have[zone] == state
 		}
@@ -156,7 +175,7 @@ func (x *wiredStation) come(t *testing.T, within time.Duration, want map[string]
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("within %s the zones are %v, want %v", within, have, want)
+			t.Fatalf("within %s they are %v, want %v", within, have, want)
 		}
 		<-tick.C
 	}
@@ -231,6 +250,26 @@ func TestAPulledBusIsNeverNormal(t *testing.T) {
 	s.come(t, settle, map[string]string{"sluice": "missing", "door": "normal"})
 	must(t, s.chips.Pull(0x48))
 	s.come(t, time.Second, map[string]string{"window": "missing", "cellar": "missing", "roof": "normal", "door": "normal"})
+}
+
+// A sensor's value is told when it leaves its limits, and a sensor that is gone has none.
+func TestEverySensorOfAConfigurationIsRead(t *testing.T) {
+	s := startWired(t, "cs-one")
+	well := map[string]string{"air": "normal", "cold-room": "normal", "mains": "normal"}
+	come(t, s.sensors, settle, well)
+	s.air.Set(chip.Air{Celsius: 20, Pascal: 106_000, Percent: 50})
+	s.cold.SetCelsius(12.5)
+	s.slave.Set(modbus.Input, 100, 1800)
+	come(t, s.sensors, settle, map[string]string{"air": "high", "cold-room": "high", "mains": "low"})
+	for _, sensor := range []string{"air", "cold-room", "mains"} {
+		awaitEither(t, s.events, func(e event.Event) bool {
+			state, _ := e.Body.Text(event.TagState)
+			return e.Kind == event.KindSensorChanged && e.Zone == sensor && state != "normal"
+		})
+	}
+	must(t, s.chips.Pull(0x76))
+	s.slave.Behave(modbus.Dead, 0)
+	come(t, s.sensors, settle, map[string]string{"air": "missing", "cold-room": "high", "mains": "missing"})
 }
 
 // What happens at the wires of one station never shows at the other.

@@ -18,7 +18,7 @@ func (s *Station) wireContacts(o Options) error {
 	for _, b := range s.config.Boards {
 		lines, list := s.wires.boards[b.ID], s.contactsOf(b.ID)
 		if len(list) == 0 {
-			s.skipped("contacts of board "+b.ID, "no zone is on its lines")
+			s.skipped("contacts of "+b.ID, "no zone is on its lines")
 			continue
 		}
 		contacts, err := contact.New(contact.Options{Lines: lines, Contacts: list, Log: s.log.With("board", b.ID), Now: o.Now})
@@ -26,7 +26,7 @@ func (s *Station) wireContacts(o Options) error {
 			return fmt.Errorf("board %s: %w", b.ID, err)
 		}
 		s.zones = append(s.zones, contacts)
-		s.wires.tries[contacts] = tryLine(lines, list[0].Line)
+		s.wires.tries[contacts], s.wires.names[contacts] = tryLine(lines, list[0].Line), "contacts of "+b.ID
 	}
 	return nil
 }
@@ -63,6 +63,7 @@ func (s *Station) wireLoops(o Options) error {
 			return fmt.Errorf("loops on bus %s: %w", b.ID, err)
 		}
 		s.zones = append(s.zones, loops)
+		s.wires.names[loops] = "loops of " + b.ID
 		s.wires.tries[loops] = func(ctx context.Context) error {
 			var errs []error
 			for _, c := range chips {
