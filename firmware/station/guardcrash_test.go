@@ -90,7 +90,6 @@ func survive(do func()) (alive bool) {
 // rehearsal is a guard that is killed again and again, and what it has to come to.
 type rehearsal struct {
 	*rapid.T
-	ctx   context.Context
 	m     *mortal
 	path  string
 	guard *guard
@@ -108,7 +107,7 @@ func (r *rehearsal) start() {
 	for {
 		alive := survive(func() {
 			r.guard = bareGuard(r.m, r.path)
-			if err := r.guard.begin(r.ctx); err != nil {
+			if err := r.guard.begin(r.Context()); err != nil {
 				r.Fatalf("begin: %v", err)
 			}
 		})
@@ -138,7 +137,7 @@ func (r *rehearsal) tellLevel(zone string, first bool) {
 	d.Severity = severityOf(text(d.Event("", event.Epoch{}, 1), event.TagState))
 	for range 3 {
 		a := &ask{word: &d, done: make(chan error, 1)}
-		r.guard.work(r.ctx, []*ask{a})
+		r.guard.work(r.Context(), []*ask{a})
 		if err := <-a.done; err == nil {
 			return
 		}
@@ -149,7 +148,7 @@ func (r *rehearsal) tellLevel(zone string, first bool) {
 // do has a wish done; a kill leaves it open whether it was, and what the guard says after its start holds.
 func (r *rehearsal) do(wish arming.Input) {
 	a := &ask{wish: wish, done: make(chan error, 1)}
-	alive := survive(func() { r.guard.work(r.ctx, []*ask{a}) })
+	alive := survive(func() { r.guard.work(r.Context(), []*ask{a}) })
 	if alive {
 		if err := <-a.done; err != nil {
 			r.Fatalf("%+v: %v", wish, err)
@@ -195,7 +194,7 @@ func TestAGuardThatIsKilled(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		r := &rehearsal{T: rt, ctx: t.Context(), path: filepath.Join(dir, journalName), m: &mortal{MemLog: storagetest.NewMemLog("cs-one"), touches: -1, up: time.Hour}}
+		r := &rehearsal{T: rt, path: filepath.Join(dir, journalName), m: &mortal{MemLog: storagetest.NewMemLog("cs-one"), touches: -1, up: time.Hour}}
 		r.m.journal = r.path
 		r.start()
 		li := arming.Actor{User: "li", Via: "code"}
@@ -208,7 +207,7 @@ func TestAGuardThatIsKilled(t *testing.T) {
 				r.do(arming.Disarm{By: li, Partition: "house"})
 			case what == 2:
 				r.m.up += time.Duration(rapid.IntRange(0, 100).Draw(rt, "seconds")) * time.Second
-				if !survive(func() { r.guard.work(r.ctx, nil) }) {
+				if !survive(func() { r.guard.work(r.Context(), nil) }) {
 					r.start()
 				}
 			case what == 3: // somebody pulls the plug at once, while a journal is being written
