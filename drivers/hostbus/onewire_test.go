@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,8 +24,8 @@ type connector struct {
 	t     testing.TB
 	fd    int
 	wires *bustest.Wires
-	quiet bool // says nothing at all
-	stale bool // says something of an older request first
+	quiet atomic.Bool // says nothing at all
+	stale atomic.Bool // says something of an older request first
 }
 
 // newConnector has a bus open over a fake connector, until the test ends.
@@ -56,10 +57,10 @@ func (c *connector) serve() error {
 		if order := binary.NativeEndian; order.Uint32(m) != uint32(n) || order.Uint32(m[16:]) != 3 || m[36] != 4 || order.Uint32(m[40:]) != 2 {
 			c.t.Errorf("request % x", m[:n])
 		}
-		if c.quiet {
+		if c.quiet.Load() {
 			continue
 		}
-		if c.stale {
+		if c.stale.Load() {
 			c.answer(m, 7, 0, 0, 0, nil)
 		}
 		c.obey(m, m[48:n])
@@ -121,7 +122,7 @@ func TestOneWireConformance(t *testing.T) {
 	for _, stale := range []bool{false, true} {
 		bustest.OneWire(t, func(t *testing.T) bustest.OneWireBench {
 			c, b := newConnector(t)
-			c.stale = stale
+			c.stale.Store(stale)
 			return bustest.OneWireBench{Bus: b, Take: c.wires.Take, Put: func(rom bus.ROM, answer [9]byte) {
 				c.wires.Put(rom, func(w, r []byte, _ bool) {
 					if len(w) == 1 && w[0] == 0xbe {
@@ -157,7 +158,7 @@ func TestOneWireRefuses(t *testing.T) {
 
 func TestOneWireQuiet(t *testing.T) {
 	c, b := newConnector(t)
-	c.quiet = true
+	c.quiet.Store(true)
 	begun := time.Now()
 	if err := b.Tx([]byte{0xcc}, nil, false); !errors.Is(err, bus.ErrTimeout) || time.Since(begun) > 2*w1Timeout {
 		t.Errorf("after %s: %v", time.Since(begun), err)
