@@ -18,9 +18,11 @@ type Word struct {
 // Actor is who wishes something, as the rim has found out.
 type Actor struct {
 	User   string // id of a User of the plan; "" = nobody known, and then Why says what was tried
-	Via    string // how: code, card, schedule, centre; with ViaCentre User is a person of the centre, and the rim has judged the rights
+	Via    string // how: code, card, centre; with ViaCentre User is a person of the centre, and the rim has judged the rights
 	Duress bool   // the code says that somebody stands behind
 	Why    string // why User is "": wrong code, unknown card
+
+	own bool // the plan's own wish
 }
 
 // Arm wishes a partition armed. A zone that is not normal refuses it by name, unless Force names that zone; then it is

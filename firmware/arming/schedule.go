@@ -22,7 +22,7 @@ type handled [2]int64
 // schedules does what the time of the day asks for. It never ends an alarm or an entry delay.
 func (m *Machine) schedules() {
 	m.looked = m.now.Wall.Truncate(time.Minute)
-	by := Actor{Via: ViaSchedule}
+	by := Actor{Via: ViaSchedule, own: true}
 	for _, p := range m.partitions {
 		if m.comes(p.DisarmAt, 0, &p.schedule.Disarmed) && p.mode != "" {
 			if p.sounding != 0 || p.entry != 0 {

@@ -85,7 +85,10 @@ func (m *Machine) raise(z *zone, cause, state string, e edge) {
 	if cause != CauseFault && p.Siren > 0 && !slices.Contains(p.SilentKinds, kind) {
 		m.sound(p, cause)
 	}
-	if z.alarms++; z.Swinger > 0 && z.alarms >= z.Swinger && p.mode != "" && !z.Kind.alwaysOn() {
+	if z.Kind.alwaysOn() || z.Swinger == 0 {
+		return
+	}
+	if z.alarms++; z.alarms >= z.Swinger {
 		z.swinger = true
 		m.tellBypassed(z, LeftOutSwinger, "", cause)
 	}

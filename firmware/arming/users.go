@@ -7,7 +7,7 @@ import (
 
 // How a wish came, as far as the machine makes a difference.
 const (
-	ViaSchedule = "schedule" // the plan's own wish
+	ViaSchedule = "schedule" // the plan's own wish; from outside it is nobody's
 	ViaCentre   = "centre"   // of a person at a centre, whose rights the rim has judged
 )
 
@@ -44,7 +44,7 @@ func (r *Refusal) Error() string {
 
 // name is the actor in an event; "" = nobody known.
 func (a Actor) name() string {
-	if a.Via == ViaSchedule {
+	if a.own {
 		return ViaSchedule
 	}
 	return clip(a.User)
@@ -54,7 +54,7 @@ func (a Actor) name() string {
 func (m *Machine) may(by Actor, has func(User) bool, partitions ...string) *Refusal {
 	u, known := m.users[by.User]
 	switch {
-	case by.Via == ViaSchedule:
+	case by.own:
 		return nil
 	case by.Via == ViaCentre && by.User != "":
 		u = User{Arm: true, Disarm: true, Bypass: true}

@@ -88,6 +88,7 @@ func TestStrangers(t *testing.T) {
 		{arming.Actor{Via: "code", Why: "wrong code"}, "wrong code", event.SeverityWarning},
 		{arming.Actor{Via: "code"}, arming.RefusedNobody, event.SeverityWarning},
 		{arming.Actor{Via: arming.ViaCentre}, arming.RefusedNobody, event.SeverityWarning},
+		{arming.Actor{Via: arming.ViaSchedule}, arming.RefusedNobody, event.SeverityWarning},
 		{arming.Actor{User: "gone", Via: "card"}, arming.RefusedNobody, event.SeverityNotice},
 	} {
 		r := village(t)
