@@ -167,7 +167,9 @@ func TestBenchFeelStuckBus(t *testing.T) {
 			}
 		}
 		v.board.say("bus chips free")
-		settle(4 * time.Second) // it works again, and has been told so
+		c.awaitStored(v.id, "the bus that works again", func(e event.Event) bool {
+			return e.Kind == event.KindBusChanged && e.Qualifier == event.QualifierRestore && e.At.After(told.At)
+		})
 	}
 	figure("feel/stuck-bus-told-max", percentile(ms, 100), "ms", 1000)
 }
