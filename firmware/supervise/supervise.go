@@ -26,6 +26,10 @@ type Task struct {
 	Name string
 	// Run blocks until ctx ends, then returns nil. Any other return, or a panic, is a fault: it runs again.
 	Run func(ctx context.Context) error
+	// Well says whether the task makes progress, as by taking its own mutexes and reading its own store; it may be called at any
+	// time, also while Run does not run. An error, or no return before ctx ends, means that a [Watchdog] lets the box be reset.
+	// nil = nobody asks.
+	Well func(ctx context.Context) error
 }
 
 // Supervisor runs tasks until it is told to stop.

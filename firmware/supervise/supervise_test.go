@@ -18,7 +18,7 @@ func TestFailingTaskIsStartedAgainLaterEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var starts []time.Time
 		begin := time.Now()
-		s := New(quiet(), Task{"camera", func(context.Context) error {
+		s := New(quiet(), Task{Name: "camera", Run: func(context.Context) error {
 			starts = append(starts, time.Now())
 			if len(starts) == 3 {
 				panic("broken")
@@ -51,7 +51,7 @@ func TestOneFaultDoesNotTouchTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runs := 0
 		steady := func(ctx context.Context) error { runs++; <-ctx.Done(); return nil }
-		s := New(quiet(), Task{"steady", steady}, Task{"bad", func(context.Context) error { panic("x") }})
+		s := New(quiet(), Task{Name: "steady", Run: steady}, Task{Name: "bad", Run: func(context.Context) error { panic("x") }})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		if err := s.Run(ctx, time.Second); err != nil || runs != 1 {
@@ -65,7 +65,7 @@ func TestStopsInReverse(t *testing.T) {
 		var mu sync.Mutex
 		var order []string
 		task := func(name string) Task {
-			return Task{name, func(ctx context.Context) error {
+			return Task{Name: name, Run: func(ctx context.Context) error {
 				<-ctx.Done()
 				mu.Lock()
 				defer mu.Unlock()
@@ -87,7 +87,7 @@ func TestStopsInReverse(t *testing.T) {
 func TestStuckTaskIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		s := New(quiet(), Task{"stuck", func(context.Context) error { <-release; return nil }})
+		s := New(quiet(), Task{Name: "stuck", Run: func(context.Context) error { <-release; return nil }})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		err := s.Run(ctx, 5*time.Second)
@@ -102,7 +102,7 @@ func TestStuckTaskIsNamed(t *testing.T) {
 func TestALongRunStartsAfresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ends, starts []time.Time
-		s := New(quiet(), Task{"link", func(ctx context.Context) error {
+		s := New(quiet(), Task{Name: "link", Run: func(ctx context.Context) error {
 			starts = append(starts, time.Now())
 			if len(starts) > 8 { // enough to reach the longest delay
 				run := time.NewTimer(lastDelay + time.Second)
@@ -135,9 +135,9 @@ func TestWhatCountsAsAFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said strings.Builder
 		s := New(slog.New(slog.NewTextHandler(&said, nil)),
-			Task{"cancelled", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
-			Task{"broken at the end", func(ctx context.Context) error { <-ctx.Done(); return errors.New("disk full") }},
-			Task{"deserter", func(context.Context) error { return nil }},
+			Task{Name: "cancelled", Run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
+			Task{Name: "broken at the end", Run: func(ctx context.Context) error { <-ctx.Done(); return errors.New("disk full") }},
+			Task{Name: "deserter", Run: func(context.Context) error { return nil }},
 		)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
