@@ -1,12 +1,18 @@
 package station
 
 import (
+	"context"
 	"fmt"
+	"math"
 
 	"watchpost/drivers/bme280"
 	"watchpost/drivers/bus"
 	"watchpost/drivers/ds18b20"
+	"watchpost/drivers/ds3231"
+	"watchpost/drivers/ina219"
+	"watchpost/drivers/level"
 	"watchpost/drivers/measure"
+	"watchpost/drivers/power"
 	"watchpost/drivers/sensor"
 	"watchpost/firmware/config"
 	"watchpost/storage/event"
@@ -28,6 +34,9 @@ func (s *Station) wireSensors(o Options) error {
 			return fmt.Errorf("sensor %s: %w", v.ID, err)
 		}
 		s.sensors = append(s.sensors, driver)
+		if v.Chip == "ds3231" {
+			s.wires.tries[driver] = s.tryClock(v)
+		}
 	}
 	return nil
 }
@@ -39,8 +48,52 @@ func (s *Station) probe(v config.Sensor) (sensor.Probe, error) {
 		return bme280.New(chips, addr)
 	case "ds18b20":
 		return ds18b20.New(s.wires.oneWire[v.Bus], bus.ROM(v.ROM))
+	case "ds3231":
+		return ds3231.New(chips)
+	case "ina219":
+		return ina219.New(chips, addr, ohms(v.Shunt))
+	case "level":
+		return level.New(s.wires.adcs[v.ADC], v.Channel, ohms(v.Shunt), measure.Length(v.Span))
 	}
 	return s.wires.slaves[v.Modbus.Bus].Probe(v.ID), nil
+}
+
+// ohms is a resistance as the configuration has it, to the nearest milliohm.
+func ohms(v float64) measure.Resistance {
+	return measure.Resistance(math.Round(v * float64(measure.Ohm)))
+}
+
+// tryClock asks a DS3231 whether it has gone all the time. Its driver has a chip of its own: this one is for the start alone.
+func (s *Station) tryClock(v config.Sensor) try {
+	return func(context.Context) error {
+		chip, err := ds3231.New(s.wires.i2c[v.Bus])
+		if err != nil {
+			return err
+		}
+		_, err = chip.Time()
+		return err
+	}
+}
+
+// wirePower makes the watch over mains and battery, if there is one.
+func (s *Station) wirePower(o Options) error {
+	c := s.config.Power
+	if c.Bus == "" {
+		return nil
+	}
+	meter, err := ina219.New(s.wires.i2c[c.Bus], uint16(c.Address), ohms(c.Shunt))
+	if err != nil {
+		return fmt.Errorf("power: %w", err)
+	}
+	low, _ := measure.MicroOf(c.Low) // config has bounded it
+	driver, err := power.New(power.Options{
+		Meter: meter, MainsAfter: c.MainsAfter, Low: measure.Voltage(low), Log: s.log.With("driver", "power"), Now: o.Now,
+	})
+	if err != nil {
+		return fmt.Errorf("power: %w", err)
+	}
+	s.sensors = append(s.sensors, driver)
+	return nil
 }
 
 // limits are a sensor's limits by what is measured, in millionths of the unit that readings have.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,8 +46,14 @@ sensors:
   - {id: air, chip: bme280, bus: chips, every: 1s, report: 0s, high: {temperature: 40, pressure: 1050}}
   - {id: cold-room, chip: ds18b20, bus: wire, rom: 28-0316a2795cff, every: 1s, high: {temperature: 8}}
   - {id: mains, every: 1s, low: {value: 198}, modbus: {bus: plc, unit: 3, register: input 100, scale: 0.1, unit_name: V}}
+  - {id: clock, chip: ds3231, bus: chips, every: 1s, report: 10s}
+  - {id: solar, chip: ina219, bus: chips, address: 0x44, every: 1s, low: {voltage: 11.4}}
+  - {id: river, chip: level, adc: loops-1, channel: 2, span: 5m, every: 1s, high: {level: 3200}}
+power: {bus: chips, address: 0x41, mains_after: 10s}
 outputs:
   - {id: siren, board: main, line: siren}
+tours:
+  - {id: round, checkpoints: [{id: gate, bus: wire}], windows: ["00:00-12:00", "12:00-24:00"], roster: [{button: 01-00000fb3a2c1, name: 李}]}
 `
 
 // works is what hangs on the wires of one station.
@@ -56,6 +63,9 @@ type works struct {
 	attic  *chip.MCP23017
 	window *circuit.Loop
 	slave  *modbus.Slave
+	wire   *wire.OneWire
+	solar  atomic.Int64 // millivolts
+	river  atomic.Int64 // microamperes of the transmitter
 	air    *chip.BME280
 	cold   *chip.DS18B20
 }
@@ -87,10 +97,20 @@ func newWorks(t *testing.T, dir string) (*works, string) {
 	must(t, w.chips.Put(0x76, w.air))
 	w.cold = chip.NewDS18B20(false, nil)
 	w.cold.SetCelsius(4)
-	onewire := wire.NewOneWire()
-	onewire.Put(wire.Code(chip.FamilyDS18B20, 0x0316a2795cff), w.cold)
+	w.solar.Store(12_600)
+	w.river.Store(8_000) // 4 mA are nothing, 20 mA are the span
+	const shunt = 120
+	adc.Wire(2, func() float64 { return float64(w.river.Load()) * 1e-6 * shunt })
+	must(t, w.chips.Put(0x44, chip.NewINA219(0.1, func() (volts, amps float64) { return float64(w.solar.Load()) * 1e-3, 0.5 }, nil)))
+	battery := circuit.NewBattery(84, 5, 20, nil)
+	must(t, w.chips.Put(0x41, chip.NewINA219(0.1, battery.Terminals, nil)))
+	clock := chip.NewDS3231(nil)
+	clock.SetTime(time.Now())
+	must(t, w.chips.Put(0x68, clock))
+	w.wire = wire.NewOneWire()
+	w.wire.Put(wire.Code(chip.FamilyDS18B20, 0x0316a2795cff), w.cold)
 	must(t, box.CarryI2C("chips", w.chips))
-	must(t, box.CarryOneWire("wire", onewire))
+	must(t, box.CarryOneWire("wire", w.wire))
 	w.slave.Set(modbus.Discrete, 7, 0)
 	w.slave.Set(modbus.Input, 100, 2304)
 
@@ -255,13 +275,17 @@ func TestAPulledBusIsNeverNormal(t *testing.T) {
 // A sensor's value is told when it leaves its limits, and a sensor that is gone has none.
 func TestEverySensorOfAConfigurationIsRead(t *testing.T) {
 	s := startWired(t, "cs-one")
-	well := map[string]string{"air": "normal", "cold-room": "normal", "mains": "normal"}
+	well := map[string]string{
+		"air": "normal", "cold-room": "normal", "mains": "normal", "clock": "normal", "solar": "normal", "river": "normal", "power": "mains",
+	}
 	come(t, s.sensors, settle, well)
 	s.air.Set(chip.Air{Celsius: 20, Pascal: 106_000, Percent: 50})
 	s.cold.SetCelsius(12.5)
 	s.slave.Set(modbus.Input, 100, 1800)
-	come(t, s.sensors, settle, map[string]string{"air": "high", "cold-room": "high", "mains": "low"})
-	for _, sensor := range []string{"air", "cold-room", "mains"} {
+	s.solar.Store(11_200)
+	s.river.Store(16_000) // 3.75 m
+	come(t, s.sensors, settle, map[string]string{"air": "high", "cold-room": "high", "mains": "low", "solar": "low", "river": "high"})
+	for _, sensor := range []string{"air", "cold-room", "mains", "solar", "river"} {
 		awaitEither(t, s.events, func(e event.Event) bool {
 			state, _ := e.Body.Text(event.TagState)
 			return e.Kind == event.KindSensorChanged && e.Zone == sensor && state != "normal"
@@ -269,7 +293,21 @@ func TestEverySensorOfAConfigurationIsRead(t *testing.T) {
 	}
 	must(t, s.chips.Pull(0x76))
 	s.slave.Behave(modbus.Dead, 0)
-	come(t, s.sensors, settle, map[string]string{"air": "missing", "cold-room": "high", "mains": "missing"})
+	s.river.Store(0) // the wire is cut
+	come(t, s.sensors, settle, map[string]string{"air": "missing", "cold-room": "high", "mains": "missing", "river": "fault", "clock": "normal"})
+	s.chips.Stick(true)
+	come(t, s.sensors, settle, map[string]string{"clock": "missing", "solar": "missing", "power": "missing", "cold-room": "high"})
+}
+
+// A guard's button at a checkpoint's reader is a touch of the tour.
+func TestATourOfAConfigurationIsWalked(t *testing.T) {
+	s := startWired(t, "cs-one")
+	come(t, s.tours, settle, map[string]string{"round/gate": "up"})
+	s.wire.Put(wire.Code(chip.FamilyDS1990A, 0x00000fb3a2c1), chip.DS1990A{})
+	e := awaitEither(t, s.events, func(e event.Event) bool { return e.Kind == event.KindTourChecked })
+	if who, _ := e.Body.Text(event.TagWho); who != "李" {
+		t.Errorf("touched by %q: %+v", who, e)
+	}
 }
 
 // What happens at the wires of one station never shows at the other.
