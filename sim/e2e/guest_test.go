@@ -278,6 +278,7 @@ func TestGuestHang(t *testing.T) {
 	c := newGuestCentre(t)
 	id, files := guestStation(t, c, "watchdog: {device: /dev/watchdog, timeout: 5s}\n")
 	g := bootStation(t, qemu.Options{Files: files, Watchdog: true}, nil, "i6300esb")
+	g.await("the watchdog waits")
 	c.awaitStored(id, "any event", func(event.Event) bool { return true })
 	g.do("sent", "signal 19")
 	g.ends("guest-reset")
