@@ -46,9 +46,9 @@ func newClient(name string, open func(context.Context) (wire, error)) *Client {
 // String names the client as logs do.
 func (c *Client) String() string { return c.name }
 
-// Do asks one unit one thing. The error is an [Exception] when the slave refuses, bus.ErrTimeout when nothing answers in
-// time, bus.ErrChecksum or [ErrProtocol] when the answer is not to be believed, [ErrNoWire] when
-// nobody could be asked; any other is the wire's own.
+// Do asks one unit one thing. The error is an [Exception] when the slave refuses, bus.ErrNoAnswer when nothing answers in
+// time, bus.ErrChecksum or [ErrProtocol] when the answer is not to be believed, [ErrNoWire] when nobody could be asked; any
+// other is the wire's own.
 func (c *Client) Do(ctx context.Context, unit byte, r Request) (Answer, error) {
 	select {
 	case <-c.turn:
@@ -63,7 +63,7 @@ func (c *Client) Do(ctx context.Context, unit byte, r Request) (Answer, error) {
 	if c.wire == nil {
 		if c.wire, err = c.open(ctx); err != nil {
 			c.wire = nil
-			return Answer{}, fmt.Errorf("%s: %w: %w", c.name, ErrNoWire, err)
+			return Answer{}, fmt.Errorf("%s: %w", c.name, noWireError{err})
 		}
 	}
 	a, closed, err := c.wire.ask(ctx, unit, r, pdu)
@@ -87,10 +87,17 @@ func (c *Client) Close() {
 	}
 }
 
-// late is a deadline that has passed, as the error that callers branch on.
-func late(what string, after time.Duration) error {
-	return fmt.Errorf("%s within %s: %w", what, after.Round(time.Millisecond), bus.ErrTimeout)
+// silent is a slave that does not answer: dead, or another unit number is set on it.
+func silent(after time.Duration) error {
+	return fmt.Errorf("%w within %s", bus.ErrNoAnswer, after.Round(time.Millisecond))
 }
+
+// noWireError is [ErrNoWire] with its cause. To whoever reads values it is a bus that cannot be used.
+type noWireError struct{ cause error }
+
+func (e noWireError) Error() string        { return ErrNoWire.Error() + ": " + e.cause.Error() }
+func (e noWireError) Unwrap() error        { return e.cause }
+func (e noWireError) Is(target error) bool { return target == ErrNoWire || target == bus.ErrStuck }
 
 // errBabble means that a serial line is never quiet.
 var errBabble = errors.New("the line is never quiet: is the baud rate right, are there two masters?")

@@ -100,7 +100,7 @@ func (s *serial) ask(ctx context.Context, unit byte, r Request, pdu []byte) (Ans
 	case err == nil, errors.As(err, &refused), errors.Is(err, ErrProtocol), errors.Is(err, bus.ErrChecksum):
 		return a, false, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return Answer{}, false, late("no answer", wait)
+		return Answer{}, false, silent(wait)
 	}
 	return Answer{}, true, fmt.Errorf("reading: %w", err)
 }

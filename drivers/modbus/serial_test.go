@@ -139,13 +139,13 @@ func TestBadAnswers(t *testing.T) {
 		"damaged unit":       {flip(0), ErrProtocol},
 		"damaged function":   {flip(1), ErrProtocol},
 		"damaged byte count": {flip(2), bus.ErrChecksum},
-		"cut short":          {func(a []byte) []byte { return a[:6] }, bus.ErrTimeout},
-		"one byte":           {func(a []byte) []byte { return a[:1] }, bus.ErrTimeout},
+		"cut short":          {func(a []byte) []byte { return a[:6] }, bus.ErrNoAnswer},
+		"one byte":           {func(a []byte) []byte { return a[:1] }, bus.ErrNoAnswer},
 		"noise before it":    {func(a []byte) []byte { return append([]byte{0}, a...) }, ErrProtocol},
 		"noise behind it":    {func(a []byte) []byte { return append(slices.Clone(a), 0, 0xff) }, nil},
 		"another slave":      {func([]byte) []byte { return append([]byte{4, 4, 2, 0, 1}, sum([]byte{4, 4, 2, 0, 1})...) }, ErrProtocol},
 		"a wrong byte count": {func([]byte) []byte { b := []byte{3, 4, 5, 0, 1, 0, 2}; return append(b, sum(b)...) }, ErrProtocol},
-		"its own question":   {func([]byte) []byte { b := []byte{3, 4, 0, 100, 0, 2}; return append(b, sum(b)...) }, bus.ErrTimeout},
+		"its own question":   {func([]byte) []byte { b := []byte{3, 4, 0, 100, 0, 2}; return append(b, sum(b)...) }, bus.ErrNoAnswer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestLateAnswer(t *testing.T) {
 		l := newLine(t, k, RTU{Timeout: 100 * time.Millisecond})
 		k.think = 300 * time.Millisecond
 		begun := time.Now()
-		if _, err := l.Do(t.Context(), 3, readTwo); !errors.Is(err, bus.ErrTimeout) {
+		if _, err := l.Do(t.Context(), 3, readTwo); !errors.Is(err, bus.ErrNoAnswer) {
 			t.Fatalf("%v", err)
 		}
 		if took := time.Since(begun); took > 200*time.Millisecond {
@@ -207,7 +207,7 @@ func TestEcho(t *testing.T) {
 			}
 		}
 		k.units[3].set(func() { k.units[3].dead = true })
-		if _, err := l.Do(t.Context(), 3, write); !errors.Is(err, bus.ErrTimeout) {
+		if _, err := l.Do(t.Context(), 3, write); !errors.Is(err, bus.ErrNoAnswer) {
 			t.Errorf("a dead slave's echo was taken for its answer: %v", err)
 		}
 		for _, echo := range []bool{true, false} {
@@ -249,7 +249,7 @@ func TestLineFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLine(t, oneSlave(), RTU{})
 		l.fail(errors.New("no such device"))
-		if _, err := l.Do(t.Context(), 3, readTwo); !errors.Is(err, ErrNoWire) || !strings.HasSuffix(err.Error(), ": no such device") {
+		if _, err := l.Do(t.Context(), 3, readTwo); !errors.Is(err, ErrNoWire) || !errors.Is(err, bus.ErrStuck) || !strings.HasSuffix(err.Error(), ": no such device") {
 			t.Errorf("%v", err)
 		}
 		l.fail(nil)
@@ -257,7 +257,7 @@ func TestLineFails(t *testing.T) {
 			t.Error(err)
 		}
 		_ = l.slave.Close()
-		if _, err := l.Do(t.Context(), 3, readTwo); err == nil || errors.Is(err, bus.ErrTimeout) {
+		if _, err := l.Do(t.Context(), 3, readTwo); err == nil || errors.Is(err, bus.ErrNoAnswer) {
 			t.Errorf("over a line that was pulled: %v", err)
 		}
 		if _, err := l.Do(t.Context(), 3, readTwo); err != nil || l.opens != 2 {

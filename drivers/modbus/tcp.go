@@ -62,7 +62,7 @@ func (t *tcp) ask(ctx context.Context, unit byte, r Request, pdu []byte) (Answer
 	case ctx.Err() != nil:
 		return Answer{}, true, ctx.Err()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return Answer{}, true, late("no answer", t.timeout)
+		return Answer{}, true, silent(t.timeout)
 	case err != nil:
 		return Answer{}, true, err
 	}

@@ -104,8 +104,8 @@ func TestWrongFrames(t *testing.T) {
 		"another unit":     {edit(6, 9), ErrProtocol},
 		"another function": {edit(7, 3), ErrProtocol},
 		"data missing":     {func(f []byte) []byte { f = slices.Clone(f[:10]); f[5] = 4; return f }, ErrProtocol},
-		"cut in the head":  {func(f []byte) []byte { return f[:5] }, bus.ErrTimeout},
-		"cut in the data":  {func(f []byte) []byte { return f[:11] }, bus.ErrTimeout},
+		"cut in the head":  {func(f []byte) []byte { return f[:5] }, bus.ErrNoAnswer},
+		"cut in the data":  {func(f []byte) []byte { return f[:11] }, bus.ErrNoAnswer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := true
