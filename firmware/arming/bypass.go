@@ -9,6 +9,7 @@ const dayOfWork = 24 * time.Hour
 type work struct {
 	until  deadline // 0 = nothing is
 	tell   deadline // when it is told again
+	ends   int64    // until, by the wall clock, UTC seconds: the bound over power cuts
 	who    string
 	reason string
 }
@@ -100,6 +101,7 @@ func (m *Machine) beginWork(z *zone, w *work, in Maintain) *Refusal {
 	}
 	renewed := w.until != 0
 	w.until, w.who, w.reason = m.after(in.For), in.By.name(), clip(in.Reason)
+	w.ends = w.until.wall(m.now).Unix()
 	if renewed {
 		m.tellWorkStands(z, w)
 		return nil

@@ -196,3 +196,25 @@ func TestWalkTest(t *testing.T) {
 		t.Errorf("the end is told as %+v", changed)
 	}
 }
+
+// Power cuts do not lengthen an engineer's work, whatever the clock of the box says afterwards.
+func TestWorkEndsOverPowerCuts(t *testing.T) {
+	r := village(t)
+	r.do(arming.Maintain{By: chief(), For: time.Hour})
+	for range 5 {
+		r.pass(11 * time.Minute)
+		r.powerUp()
+	}
+	wantState(t, r, arming.StateMaintenance)
+	r.now.Wall = r.now.Wall.Add(5 * time.Minute) // off for so long
+	r.powerUp()
+	if !r.m.View().TestUntil.IsZero() {
+		t.Error("the station is under test for more than the hour that was asked for")
+	}
+	r.do(arming.Maintain{By: chief(), For: time.Hour})
+	r.now.Wall = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	r.powerUp()
+	if left := r.m.View().TestUntil.Sub(r.now.Wall); left != time.Hour {
+		t.Errorf("with a clock without a battery %s are left, want what the journal knows", left)
+	}
+}

@@ -18,8 +18,11 @@ func (d deadline) wall(now Instant) time.Time {
 	return now.Wall.Add(d.left(now))
 }
 
-// after is the deadline d from now. It is never 0, which would be none.
-func (m *Machine) after(d time.Duration) deadline { return deadline(max(1, m.now.Up+d)) }
+// after is the deadline d from now. It is never 0, which would be none. From here on the journal knows what time it was.
+func (m *Machine) after(d time.Duration) deadline {
+	m.saved, m.cached = m.now.Up, nil
+	return deadline(max(1, m.now.Up+d))
+}
 
 // advance does what time has brought: first what was left out counts again, then each partition's delays.
 func (m *Machine) advance() {

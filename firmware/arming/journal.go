@@ -38,6 +38,7 @@ type journal struct {
 type workJournal struct {
 	Until  deadline `json:"until"`
 	Tell   deadline `json:"tell"`
+	Ends   int64    `json:"ends"`
 	Who    string   `json:"who,omitempty"`
 	Reason string   `json:"reason,omitempty"`
 }
@@ -110,7 +111,7 @@ func (w work) journal() *workJournal {
 	if w.until == 0 {
 		return nil
 	}
-	return &workJournal{w.until, w.tell, w.who, w.reason}
+	return &workJournal{w.until, w.tell, w.ends, w.who, w.reason}
 }
 
 // Restore takes up a journal of an earlier run, before Started; nil is the first start. What the plan does not know any more is
@@ -235,11 +236,17 @@ func (r reader) at(d deadline) deadline {
 	return deadline(max(1, r.now.Up+max(0, time.Duration(d)-r.saved)))
 }
 
+// work ends in its time however often the power fails: after another boot the wall clock may shorten what is left.
 func (r reader) work(w *workJournal) work {
-	if w == nil {
+	if w == nil || w.Until == 0 {
 		return work{}
 	}
-	return work{until: r.at(w.Until), tell: r.at(w.Tell), who: w.Who, reason: w.Reason}
+	until := r.at(w.Until)
+	if !r.same {
+		byWall := max(0, time.Unix(w.Ends, 0).Sub(r.now.Wall))
+		until = min(until, deadline(max(1, r.now.Up+min(byWall, maxLeft))))
+	}
+	return work{until: until, tell: r.at(w.Tell), ends: w.Ends, who: w.Who, reason: w.Reason}
 }
 
 func (r reader) partition(p *partition, d partitionJournal) {
@@ -261,4 +268,7 @@ func (r reader) zone(z *zone, d zoneJournal) {
 	z.judged, z.stood, z.alarm, z.wire = d.Judged, d.Stood, d.Alarm, d.Wire
 	z.alarms, z.trip, z.walked, z.soft, z.swinger = d.Alarms, r.at(d.Trip), d.Walked, d.Soft, d.Swinger
 	z.hard, z.test = r.work(d.Hard), r.work(d.Test)
+	if z.Kind.alwaysOn() { // which it was not before the plan was changed
+		z.soft, z.swinger = false, false
+	}
 }

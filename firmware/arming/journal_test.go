@@ -135,6 +135,12 @@ func TestJournalOfAnotherPlan(t *testing.T) {
 	r.plan.Zones = append(r.plan.Zones[1:], arming.Zone{ID: "skylight", Partition: "house", Kind: arming.Intrusion},
 		arming.Zone{ID: "gas", Partition: "shed", Kind: arming.Gas})
 	r.plan.Partitions = append(r.plan.Partitions, arming.Partition{ID: "shed"})
+	r.plan.Zones[1].Kind, r.plan.Zones[1].Swinger = arming.Fire, 0 // the window, which had silenced itself
+	r.boot(journal)
+	if r.zone("window").LeftOut != "" {
+		t.Error("a fire zone is left out because it was a window once")
+	}
+	r.plan.Zones[1].Kind = arming.Intrusion
 	r.boot(journal)
 	if r.m.View().Partitions[0].Mode != arming.Night || r.zone("window").LeftOut != arming.LeftOutSwinger || r.m.View().Partitions[1].State != arming.StateFault {
 		t.Errorf("%+v", r.m.View())

@@ -18,7 +18,7 @@ type Machine struct {
 	started bool
 	boot    uint32        // that all deadlines belong to
 	fresh   bool          // a power-up, or the first start: detectors must settle
-	saved   time.Duration // Up of the last step that had effects
+	saved   time.Duration // Up of the last step that had effects or began a delay
 	life    string        // names the life of this journal in Once keys
 	step    uint64        // steps with effects
 	test    work          // of the whole station

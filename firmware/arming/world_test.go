@@ -78,9 +78,12 @@ func (w *world) say(format string, args ...any) {
 	w.said = append(w.said, fmt.Sprintf(format, args...))
 }
 
-func (w *world) set(what, whom string, d time.Duration) { w.timers[timer{what, whom}] = w.now + d }
-func (w *world) runs(what, whom string) bool            { _, ok := w.timers[timer{what, whom}]; return ok }
-func (w *world) stop(what, whom string)                 { delete(w.timers, timer{what, whom}) }
+func (w *world) set(what, whom string, d time.Duration) {
+	w.timers[timer{what, whom}], w.saved = w.now+d, w.now
+}
+
+func (w *world) runs(what, whom string) bool { _, ok := w.timers[timer{what, whom}]; return ok }
+func (w *world) stop(what, whom string)      { delete(w.timers, timer{what, whom}) }
 
 // rings says that a timer has run out, and stops it.
 func (w *world) rings(what, whom string) bool {
@@ -92,7 +95,7 @@ func (w *world) rings(what, whom string) bool {
 	return false
 }
 
-// restart forgets what only a run knows. After a power-up all delays have as much left as when something was last told.
+// restart forgets what only a run knows. After a power-up delays have as much left as when something was last told or begun.
 func (w *world) restart(powerUp bool) {
 	for _, r := range w.rooms {
 		if r.Kind == arming.Intrusion && r.house.mode == "" {
@@ -104,7 +107,9 @@ func (w *world) restart(powerUp bool) {
 		return
 	}
 	for t, end := range w.timers {
-		w.timers[t] = w.now + max(0, end-w.saved)
+		if t.what != "hard" && t.what != "test" { // these end by the wall clock, too
+			w.timers[t] = w.now + max(0, end-w.saved)
+		}
 	}
 	w.saved = w.now
 	for _, h := range w.houses {
