@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
 )
 
 func TestAddresses(t *testing.T) {
@@ -134,5 +137,51 @@ func TestAcknowledged(t *testing.T) {
 		if err := acknowledged(b); err == nil {
 			t.Errorf("%x is taken for an answer", b)
 		}
+	}
+}
+
+// TestAcknowledgedTakesAnything: what the kernel says is read within its bounds, and only the number 0 is good.
+func TestAcknowledgedTakesAnything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := rapid.SliceOfN(rapid.Byte(), 0, 64).Draw(t, "answer")
+		if err := acknowledged(b); err == nil && (len(b) < 20 || b[16]|b[17]|b[18]|b[19] != 0) {
+			t.Fatalf("%x is taken for a good answer", b)
+		}
+	})
+}
+
+// TestMessages holds what is told to the kernel to the layouts of rtnetlink(7): the length is the whole message's, and each
+// attribute is as long as it says.
+func TestMessages(t *testing.T) {
+	v4, v6 := netip.MustParsePrefix("192.0.2.15/24"), netip.MustParsePrefix("2001:db8::5/64")
+	for _, tt := range []struct {
+		name       string
+		message    []byte
+		kind       uint16
+		body       int // bytes before the attributes
+		attributes map[uint16]netip.Addr
+	}{
+		{"link", linkUp(7), unix.RTM_NEWLINK, unix.SizeofIfInfomsg, nil},
+		{"address", newAddress(7, v4), unix.RTM_NEWADDR, unix.SizeofIfAddrmsg, map[uint16]netip.Addr{unix.IFA_LOCAL: v4.Addr(), unix.IFA_ADDRESS: v4.Addr()}},
+		{"address of the other family", newAddress(7, v6), unix.RTM_NEWADDR, unix.SizeofIfAddrmsg, map[uint16]netip.Addr{unix.IFA_LOCAL: v6.Addr(), unix.IFA_ADDRESS: v6.Addr()}},
+		{"route", newRoute(v4.Addr()), unix.RTM_NEWROUTE, unix.SizeofRtMsg, map[uint16]netip.Addr{unix.RTA_GATEWAY: v4.Addr()}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if n, kind := binary.NativeEndian.Uint32(tt.message), binary.NativeEndian.Uint16(tt.message[4:]); int(n) != len(tt.message) || kind != tt.kind {
+				t.Fatalf("message %d of %d bytes says %d", kind, len(tt.message), n)
+			}
+			found := map[uint16]netip.Addr{}
+			for rest := tt.message[unix.SizeofNlMsghdr+tt.body:]; len(rest) > 0; {
+				n, kind := binary.NativeEndian.Uint16(rest), binary.NativeEndian.Uint16(rest[2:])
+				a, ok := netip.AddrFromSlice(rest[4:n])
+				if !ok || n%4 != 0 {
+					t.Fatalf("attribute %d of %d bytes: %x", kind, n, rest)
+				}
+				found[kind], rest = a, rest[n:]
+			}
+			if !maps.Equal(found, tt.attributes) {
+				t.Errorf("attributes %v, want %v", found, tt.attributes)
+			}
+		})
 	}
 }

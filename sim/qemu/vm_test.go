@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 )
 
 // emulate starts the emulator without any kernel and stopped before its first instruction: enough to talk to.
@@ -151,6 +152,29 @@ func TestConsole(t *testing.T) {
 	if all := c.all(); !strings.HasPrefix(all, "boot\nedge 1 up\n[    1.0] edge 2 down\n") {
 		t.Errorf("all of it: %.60q", all)
 	}
+}
+
+// TestConsoleProperties: however the guest's writes are cut, the console is its lines, and each is found once and in order.
+func TestConsoleProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		lines := rapid.SliceOfN(rapid.StringMatching(`[a-z ]{0,12}`), 1, 20).Draw(t, "lines")
+		end := rapid.SampledFrom([]string{"\n", "\r\n"}).Draw(t, "line end")
+		text := strings.Join(lines, end) + end
+		cut := rapid.IntRange(0, len(text)).Draw(t, "cut")
+		c := newConsole()
+		c.read(io.MultiReader(strings.NewReader(text[:cut]), strings.NewReader(text[cut:])))
+		if got := c.all(); got != strings.Join(lines, "\n") {
+			t.Fatalf("%q became %q", text, got)
+		}
+		for _, l := range lines {
+			if rest, err := c.await(context.Background(), l); err != nil || rest != "" {
+				t.Fatalf("line %q: %q, %v", l, rest, err)
+			}
+		}
+		if rest, err := c.await(context.Background(), ""); err == nil {
+			t.Fatalf("a line too many: %q", rest)
+		}
+	})
 }
 
 func TestProcessTime(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +141,15 @@ func TestNewChip(t *testing.T) {
 	}
 	if _, err := newChip(sys, "box", []string{"door"}); !errors.Is(err, os.ErrExist) {
 		t.Errorf("a chip that is there: %v", err)
+	}
+}
+
+// TestChipEnvironment is what the tests of drivers/hostbus read.
+func TestChipEnvironment(t *testing.T) {
+	c := chip{label: "wires", dir: "/sys/devices/platform/gpio-sim.0/gpiochip1", live: "/sys/kernel/config/gpio-sim/wires/live"}
+	want := []string{"WATCHPOST_GPIOSIM=wires:/sys/devices/platform/gpio-sim.0/gpiochip1", "WATCHPOST_GPIOSIM_LIVE=/sys/kernel/config/gpio-sim/wires/live"}
+	if got := c.environment(); !slices.Equal(got, want) {
+		t.Errorf("%q, not %q", got, want)
 	}
 }
 
