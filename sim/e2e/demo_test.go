@@ -32,6 +32,8 @@ func TestE2EDemo(t *testing.T) {
 	}
 	demo.say("")
 	b.await("one more alarm after Enter", fmt.Sprintf("document.querySelectorAll('li.card').length > %d", before))
+	demo.say("window")
+	b.await("the window of an armed room", fmt.Sprintf("document.querySelectorAll('li.card').length > %d", before+1))
 	if code := demo.stop(); code != 0 {
 		t.Errorf("the demo ended with code %d:\n%s", code, demo.tail(20))
 	}

@@ -11,12 +11,16 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
 // preferred is where the console is, if that port is free.
 const preferred = "127.0.0.1:8080"
+
+// windowOpen is for how long a window is opened.
+const windowOpen = 2 * time.Second
 
 // demoUser is who logs in.
 const demoUser = "demo"
@@ -44,6 +48,7 @@ Each station also raises its daily test alarm, a quiet word below the queue. On 
   silent    one more station stands still: its silence becomes an alarm within a minute, sooner if an alarm came before;
             where all three are silent, their carrier is to blame
   back      the stations that stand still go on
+  window    the window of the next village's police room, which is armed, is opened for a moment: an alarm, and its siren
 
 Ctrl-C ends everything; nothing stays behind.`
 }
@@ -58,6 +63,7 @@ type demo struct {
 	villages []*village
 	panel    *child
 	raised   int
+	opened   int // windows, from village to village
 	still    int // stations that stand still, the first of villages
 }
 
@@ -155,7 +161,7 @@ func (s *demo) bringUp(ctx context.Context, console string) error {
 		return err
 	}
 	fmt.Fprintf(s.stdout, "\nThe demonstration is up: %d stations, 4 cameras, one alarm waiting.\n\nurl       %s\nuser      %s\npassword  %s\n\n"+
-		"Logs and data are in %s.\nEnter raises another alarm, silent silences a station, back lets them go on, Ctrl-C ends everything.\n\nready\n", len(s.villages), url, demoUser, password, s.dir)
+		"Logs and data are in %s.\nEnter raises another alarm, window opens one in an armed room, silent silences a station, back lets them go on, Ctrl-C ends everything.\n\nready\n", len(s.villages), url, demoUser, password, s.dir)
 	return nil
 }
 
@@ -220,6 +226,9 @@ func (s *demo) startStations(ctx context.Context) error {
 			return err
 		}
 		fmt.Fprintf(s.stdout, "  %-26s %s is online\n", v.id, v.name)
+		if err := v.arm(ctx); err != nil {
+			return err
+		}
 		if !v.panel {
 			continue
 		}
@@ -285,8 +294,20 @@ func (s *demo) obey(ctx context.Context, line string) error {
 		}
 		s.still = 0
 		return errors.Join(errs...)
+	case "window":
+		v := s.villages[s.opened%len(s.villages)]
+		s.opened++
+		fmt.Fprintf(s.stdout, "%s: the window of the armed police room is opened\n", v.name)
+		if err := v.board.say("loop %s active", houseWindow); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(windowOpen):
+		}
+		return v.board.say("loop %s normal", houseWindow)
 	}
-	return errors.New("unknown: press Enter, or use silent or back")
+	return errors.New("unknown: press Enter, or use window, silent or back")
 }
 
 // carryOn obeys until ctx or a child ends.

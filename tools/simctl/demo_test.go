@@ -77,6 +77,14 @@ func TestDemo(t *testing.T) {
 	if !out.Scan() || out.Text() != "alarm 2: panic in 球川镇界口" {
 		t.Errorf("Enter makes it say %q", out.Text())
 	}
+	for _, village := range []string{"白石镇草坪村", "球川镇界口"} {
+		if _, err := io.WriteString(stdin, "window\n"); err != nil {
+			t.Fatal(err)
+		}
+		if !out.Scan() || out.Text() != village+": the window of the armed police room is opened" {
+			t.Errorf("window makes it say %q", out.Text())
+		}
+	}
 	// One station stands still, goes on, and stands still again, so that it has to be woken at the end.
 	for _, step := range [][2]string{{"silent", "白石镇草坪村 stands still"}, {"back", "白石镇草坪村 goes on"}, {"silent", "白石镇草坪村 stands still"}} {
 		if _, err := io.WriteString(stdin, step[0]+"\n"); err != nil {

@@ -80,7 +80,11 @@ func (v *village) startDevices(ctx context.Context, f *family, p programs) (err 
 			return fmt.Errorf("the path %s has %d bytes, a socket's may have %d: choose a shorter --dir", path, n, maxSocketPath)
 		}
 	}
-	if v.board, err = f.start("board-"+v.id, p.simctl, "board", "--socket", v.socket(), "--lines", "door,panic,"+testLine,
+	box, err := v.boxFile()
+	if err != nil {
+		return err
+	}
+	if v.board, err = f.start("board-"+v.id, p.simctl, "board", "--socket", v.socket(), "--box", box, "--lines", "door,panic,"+testLine,
 		"--outputs", testOutput, "--wire", testOutput+"="+testLine); err != nil {
 		return err
 	}
@@ -127,6 +131,7 @@ func (v *village) yaml(centre string, now time.Time) string {
 		fmt.Fprintf(&b, "  - id: %s\n    name: %s\n    kind: %s\n    board: main\n    line: %s\n    rest: open\n    camera: gate\n", zone[0], zone[1], zone[2], zone[0])
 	}
 	fmt.Fprintf(&b, "  - id: %[1]s\n    name: 每日自检\n    kind: test\n    board: main\n    line: %[1]s\n    rest: open\n", testLine)
+	b.WriteString(houseZone + houseRest)
 	fmt.Fprintf(&b, "test:\n  at: \"%s\"\n  zone: %s\n  output: %s\n", now.Format("15:04"), testLine, testOutput)
 	if v.panel {
 		fmt.Fprintf(&b, "panels:\n  listen: %s\n  accounts:\n    - id: \"%s\"\n      name: 草坪小学\n      zones: {\"003\": 后门}\n      supervision: 90s\n      camera: %s\n",
@@ -154,15 +159,11 @@ func freePort() (string, error) {
 // status asks the station's local door.
 func (v *village) status(ctx context.Context) (status.Status, error) {
 	var s status.Status
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", v.door())
-	}
-	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 5 * time.Second}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://station"+status.Path, nil)
 	if err != nil {
 		return s, err
 	}
-	r, err := client.Do(req)
+	r, err := v.client().Do(req)
 	if err != nil {
 		return s, err
 	}
