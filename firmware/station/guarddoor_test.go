@@ -118,38 +118,6 @@ func TestADoorWithoutPartitions(t *testing.T) {
 	}
 }
 
-// The list of inputs has the raw level behind each state, and none for a wire that cannot be read.
-func TestInputsAtTheDoor(t *testing.T) {
-	dir := t.TempDir()
-	x := startGuarded(t, dir, boxIn(t, dir), "", nil)
-	x.set("hall", true)
-	x.zones("hall active")
-	points := func() map[string]string {
-		var list status.IO
-		code, answer := x.ask("GET", status.PathIO, "")
-		if err := json.Unmarshal([]byte(answer), &list); err != nil || code != http.StatusOK {
-			t.Fatalf("%d %s: %v", code, answer, err)
-		}
-		got := map[string]string{}
-		for _, g := range list.Groups {
-			for _, p := range g.Points {
-				if p.Since.IsZero() {
-					t.Errorf("no time: %+v", p)
-				}
-				got[p.ID] = p.State + " " + p.Raw
-			}
-		}
-		return got
-	}
-	if got := points(); got["hall"] != "active high" || got["door"] != "normal low" || got["shed"] != "normal low" {
-		t.Errorf("inputs %v", got)
-	}
-	x.box.Mute(true)
-	if got := points(); got["hall"] == "active high" {
-		t.Errorf("inputs of a dead box: %v", got)
-	}
-}
-
 // A centre is told of the partitions what the door says of them.
 func TestACentreIsToldOfPartitions(t *testing.T) {
 	dir := t.TempDir()

@@ -41,8 +41,22 @@ func (s *Station) present(x *centre) topic.State {
 		r := cameras[c.ID]
 		st.Cameras = append(st.Cameras, topic.CameraState{ID: c.ID, Name: c.Name, State: orUnknown(r.State), Since: r.Since, Reason: r.Text})
 	}
-	st.Partitions = s.partitions()
+	st.Partitions, st.Sensors = s.partitions(), s.sensorStates()
 	return st
+}
+
+// sensorStates are what the sensors and the power have measured last.
+func (s *Station) sensorStates() (list []topic.SensorState) {
+	names := map[string]string{}
+	for _, v := range s.config.Sensors {
+		names[v.ID] = v.Name
+	}
+	for _, d := range s.sensors {
+		for _, r := range d.Snapshot() {
+			list = append(list, topic.SensorState{ID: r.Name, Name: names[r.Name], State: orUnknown(r.State), Text: r.Text, Since: r.Since})
+		}
+	}
+	return list
 }
 
 // orUnknown keeps a state that nobody told from looking like a good one.
