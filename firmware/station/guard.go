@@ -231,21 +231,6 @@ func (g *guard) restore() error {
 	return nil
 }
 
-// damaged sets a journal aside that says nothing. What was armed is not known then: the partitions come up disarmed, which is
-// told for each of them, and the kinds that are always on go on. Arming by itself would be worse: whoever is in the house then
-// raises an alarm that nobody can tell from a true one, and zones that were left out for a reason would count.
-func (g *guard) damaged(damage error) {
-	aside := g.file.setAside()
-	g.log.Error("the journal of arming cannot be used: the partitions are disarmed, arm them again", "err", errors.Join(damage, aside))
-	for _, p := range g.plan.Partitions {
-		g.add(event.Draft{
-			Kind: event.KindPartitionChanged, Qualifier: event.QualifierStatus, Source: "arming/" + p.ID, Severity: event.SeverityWarning,
-			Body: event.NewBody(event.Text(event.TagPartition, p.ID), event.Text(event.TagState, "disarmed"), event.Text(event.TagPrevious, "unknown"),
-				event.Text(event.TagReason, "journal-damaged"), event.Text(event.TagDetail, "what was armed is not known: arm again; the file is kept beside the journal")),
-		})
-	}
-}
-
 // work does a batch of asks, and what time has brought; nobody else steps the machine.
 func (g *guard) work(ctx context.Context, batch []*ask) {
 	defer func() {

@@ -135,18 +135,20 @@ func (r *rehearsal) draft(zone string, active, first bool) event.Draft {
 func (r *rehearsal) tellLevel(zone string, first bool) {
 	d := r.draft(zone, zone == "hall" && r.level, first)
 	d.Severity = severityOf(text(d.Event("", event.Epoch{}, 1), event.TagState))
-	for range 3 {
+	for range 3 { // a full log has room again by the second time
 		a := &ask{word: &d, done: make(chan error, 1)}
 		r.guard.work(r.Context(), []*ask{a})
 		if err := <-a.done; err == nil {
 			return
 		}
+		r.m.Refuse(nil)
 	}
 	r.Fatal("a word is not stored")
 }
 
 // do has a wish done; a kill leaves it open whether it was, and what the guard says after its start holds.
 func (r *rehearsal) do(wish arming.Input) {
+	defer r.m.Refuse(nil)
 	a := &ask{wish: wish, done: make(chan error, 1)}
 	alive := survive(func() { r.guard.work(r.Context(), []*ask{a}) })
 	if alive {
@@ -186,7 +188,7 @@ func (r *rehearsal) move() {
 	}
 }
 
-// Killed at any touch of the world, again and again: what is armed stays armed, every opening while armed is one alarm, also
+// Killed at any touch of the world, again and again, with a log that is full at times: what is armed stays armed, every opening while armed is one alarm, also
 // one that nobody was there to hear, and nothing else is; no output acts before the journal has its cause.
 func TestAGuardThatIsKilled(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -200,6 +202,9 @@ func TestAGuardThatIsKilled(t *testing.T) {
 		li := arming.Actor{User: "li", Via: "code"}
 		for range rapid.IntRange(1, 16).Draw(rt, "steps") {
 			r.m.touches = rapid.IntRange(-10, 14).Draw(rt, "touches")
+			if rapid.IntRange(0, 3).Draw(rt, "full") == 0 {
+				r.m.Refuse(eventlog.ErrFull)
+			}
 			switch what := rapid.IntRange(0, 5).Draw(rt, "what"); {
 			case what == 0 && !r.armed:
 				r.do(arming.Arm{By: li, Partition: "house", Mode: arming.Away, Force: []string{"hall"}})
@@ -222,6 +227,9 @@ func TestAGuardThatIsKilled(t *testing.T) {
 				rt.Fatalf("armed is %v, want %v", got, r.armed)
 			}
 		}
+		r.m.touches = -1
+		r.m.Refuse(nil)
+		r.guard.work(r.Context(), nil) // what waited is stored
 		r.judge(rt)
 	})
 }

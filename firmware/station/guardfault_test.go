@@ -135,13 +135,17 @@ func TestADamagedJournalIsSetAside(t *testing.T) {
 				t.Fatal(err)
 			}
 			x = startGuarded(t, dir, box, "", nil)
-			e := awaitIn(t, x.events, event.LaneMain, func(e event.Event) bool { return text(e, event.TagReason) == "journal-damaged" })
+			e := awaitIn(t, x.events, event.LaneMain, func(e event.Event) bool { return text(e, event.TagReason) == reasonDamaged })
 			if e.Kind != event.KindPartitionChanged || e.Severity != event.SeverityWarning || text(e, event.TagPartition) != "house" ||
-				text(e, event.TagState) != "disarmed" || text(e, event.TagPrevious) != "unknown" {
+				text(e, event.TagState) != "disarmed" || text(e, event.TagPrevious) != "armed_away" {
 				t.Errorf("told is %+v", e)
 			}
 			if _, err := os.Stat(x.sirens.journal + ".damaged"); err != nil {
 				t.Error(err)
+			}
+			alarm := awaitIn(t, x.events, event.LaneAlarm, func(e event.Event) bool { return e.Kind == event.KindAlarmRaised })
+			if text(alarm, event.TagReason) != reasonDamaged || text(alarm, event.TagPartition) != "house" || text(alarm, event.TagMode) != "away" {
+				t.Errorf("an armed house that is disarmed by a broken file: %+v", alarm)
 			}
 			if x.state() != "disarmed" {
 				t.Errorf("it is %s", x.state())
@@ -152,7 +156,7 @@ func TestADamagedJournalIsSetAside(t *testing.T) {
 			x = startGuarded(t, dir, box, "", nil) // it was told once
 			told := 0
 			for _, e := range all(t, x.events, event.KindPartitionChanged) {
-				if text(e, event.TagReason) == "journal-damaged" {
+				if text(e, event.TagReason) == reasonDamaged {
 					told++
 				}
 			}
@@ -160,6 +164,24 @@ func TestADamagedJournalIsSetAside(t *testing.T) {
 				t.Errorf("told %d times; it is %s", told, x.state())
 			}
 		})
+	}
+}
+
+// A house that nobody had armed is disarmed as it was: a broken journal is a warning then, and no alarm.
+func TestADamagedJournalOfADisarmedHouse(t *testing.T) {
+	dir := t.TempDir()
+	box := boxIn(t, dir)
+	x := startGuarded(t, dir, box, "", nil)
+	x.arm()
+	x.disarm()
+	x.stop()
+	if err := os.WriteFile(x.sirens.journal, []byte("gone"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x = startGuarded(t, dir, box, "", nil)
+	e := awaitIn(t, x.events, event.LaneMain, func(e event.Event) bool { return text(e, event.TagReason) == reasonDamaged })
+	if text(e, event.TagPrevious) != "disarmed" || x.events.Head(event.LaneAlarm) != 0 {
+		t.Errorf("told is %+v, alarms up to %d", e, x.events.Head(event.LaneAlarm))
 	}
 }
 
