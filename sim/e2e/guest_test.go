@@ -287,13 +287,13 @@ func TestGuestHang(t *testing.T) {
 	}
 }
 
-// TestGuestStartsAnew: stationinit does without what it cannot have, and a program that is not there is no end of the station: it
-// starts anew.
+// TestGuestStartsAnew: stationinit does without what it cannot have, runs the agent if nothing else is asked for, and an agent that
+// is not there is no end of the station: it starts anew.
 func TestGuestStartsAnew(t *testing.T) {
 	broken := qemu.File{Name: "lib/mods/broken.ko", Mode: 0o644, Data: []byte("no module")}
 	list := qemu.File{Name: "lib/mods/order", Mode: 0o644, Data: []byte("broken.ko\nmissing.ko\n")}
-	g := boot(t, qemu.Options{Board: qemu.Virt(), Files: []qemu.File{broken, list}, Words: []string{"WATCHPOST_ADDRESS=" + qemu.Address}, Program: []string{"/bin/nowhere"}})
-	for _, told := range []string{"broken.ko: exec format error", "network interface for " + qemu.Address, "/bin/nowhere: no such file"} {
+	g := boot(t, qemu.Options{Board: qemu.Virt(), Files: []qemu.File{broken, list}, Words: []string{"WATCHPOST_ADDRESS=" + qemu.Address}})
+	for _, told := range []string{"broken.ko: exec format error", "network interface for " + qemu.Address, "/bin/watchpostd: no such file"} {
 		g.await(told)
 	}
 	g.ends("guest-reset")
@@ -310,8 +310,8 @@ func TestGuestHostbus(t *testing.T) {
 		which string
 		says  []string
 	}{
-		{"-test.skip=^TestSimulatedChipPulled$", []string{"--- PASS: TestSimulatedChip ", "20 of 20 edges with kernel time and sequence", "--- PASS: TestSimulatedStorm "}},
-		{"-test.run=^TestSimulatedChipPulled$", []string{"--- PASS: TestSimulatedChipPulled "}},
+		{"-test.skip=^TestSimulatedChipPulled$", []string{"PASS: TestSimulatedChip ", "20 of 20 edges with kernel time and sequence", "PASS: TestSimulatedStorm "}},
+		{"-test.run=^TestSimulatedChipPulled$", []string{"PASS: TestSimulatedChipPulled "}},
 	} {
 		files := []qemu.File{guestProgram(t, "guest", "bin/guest"), guestProgram(t, "hostbus.test", "bin/hostbus.test")}
 		program := []string{"/bin/guest", "-chip", "wires:" + strings.Join(lines, ","), "/bin/hostbus.test", "-test.v", tt.which}
