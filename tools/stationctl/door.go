@@ -114,7 +114,7 @@ func explain(no denied, v any) error {
 	case http.StatusBadRequest:
 		return usageError{errors.New(no.Reason)}
 	case http.StatusForbidden:
-		return &refusal{no.Reason + ": nothing was done"}
+		return &refusal{"nobody has this code: nothing was done"}
 	case http.StatusTooManyRequests:
 		return &refusal{fmt.Sprintf("too many wrong codes: none is taken for %s", time.Duration(no.RetryS)*time.Second)}
 	case http.StatusServiceUnavailable:

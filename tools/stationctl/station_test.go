@@ -138,7 +138,7 @@ func (w *wire) obey(path string, body io.Reader) (int, any) {
 	case v.Partition != "" && v.Partition != "house":
 		return http.StatusBadRequest, status.Refused{Reason: `partition "` + v.Partition + `" is not of this station`}
 	case v.Code != "2718":
-		return http.StatusForbidden, status.Refused{Reason: "wrong code"}
+		return http.StatusForbidden, status.Refused{Reason: "wrong-code"}
 	}
 	no := func(reason string, zones ...string) (int, any) {
 		return http.StatusConflict, status.Refused{Reason: reason, Zones: zones}
