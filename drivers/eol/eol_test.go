@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"watchpost/drivers"
 	"watchpost/drivers/ads1115"
@@ -398,13 +399,12 @@ func (b *instant) Tx(addr uint16, w, r []byte) error {
 	return nil
 }
 
-// BenchmarkScan is one idle scan of 12 loops on four chips; a second has ten.
-func BenchmarkScan(b *testing.B) {
-	o := Options{}
-	bus := &instant{}
+// instants is a driver for four chips of three loops each.
+func instants(t testing.TB) *Driver {
+	o, bus := Options{}, &instant{}
 	for i := range 4 {
 		adc, err := ads1115.New(bus, uint16(0x48+i))
-		must(b, err)
+		must(t, err)
 		c := Chip{ID: "x", ADC: adc, Reference: 3}
 		for channel := range 3 {
 			c.Loops = append(c.Loops, Loop{Zone: fmt.Sprint(i, channel), Channel: channel, Scheme: "4k7-dual", Severity: event.SeverityAlarm})
@@ -412,13 +412,42 @@ func BenchmarkScan(b *testing.B) {
 		o.Chips = append(o.Chips, c)
 	}
 	d, err := New(o)
-	must(b, err)
-	fired := time.NewTimer(0)
-	defer fired.Stop()
-	n := 0
+	must(t, err)
+	return d
+}
+
+// BenchmarkScan is one idle scan of 12 loops on four chips, most of it waiting; a second has ten.
+func BenchmarkScan(b *testing.B) {
+	d, n := instants(b), 0
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	b.ReportAllocs()
 	for b.Loop() {
 		n++
-		must(b, d.pass(b.Context(), fired, true, n%fullScan == 1))
+		must(b, d.pass(b.Context(), timer, true, n%fullScan == 1))
 	}
+}
+
+// BenchmarkIdle is one second of 60 loops on 20 chips at rest; cpu-µs is the processor time that it takes.
+func BenchmarkIdle(b *testing.B) {
+	ctx, cancel := context.WithCancel(b.Context())
+	var group errgroup.Group
+	for range 5 {
+		d := instants(b)
+		group.Go(func() error { return d.Run(ctx, func(context.Context, event.Draft) error { return nil }) })
+	}
+	<-time.After(time.Second) // each has been told
+	used := func() time.Duration {
+		var u unix.Rusage
+		must(b, unix.Getrusage(unix.RUSAGE_SELF, &u))
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	seconds, before := 0, used()
+	for b.Loop() {
+		<-time.After(time.Second)
+		seconds++
+	}
+	b.ReportMetric(float64((used()-before).Microseconds())/float64(seconds), "cpu-µs/op")
+	cancel()
+	must(b, group.Wait())
 }

@@ -23,12 +23,13 @@ const (
 	stuckPause = time.Second            // between two attempts at a bus that does not work
 )
 
-// scan reads the loops until ctx ends.
+// scan reads the loops until ctx ends. Scans begin at round tenths of a second, so that the drivers of several buses wake the
+// processor together: what an idle scan costs is waking up.
 func (d *Driver) scan(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
-	next := d.o.Now()
+	next := d.o.Now().Truncate(scanEvery).Add(scanEvery)
 	for n := 0; ; {
 		now, again := d.o.Now(), d.restless()
 		at := next
@@ -45,7 +46,7 @@ func (d *Driver) scan(ctx context.Context) error {
 		if all {
 			n++
 			if next = next.Add(scanEvery); next.Before(d.o.Now()) {
-				next = d.o.Now().Add(scanEvery) // a slow bus is not hurried
+				next = d.o.Now().Truncate(scanEvery).Add(scanEvery) // a slow bus is not hurried
 			}
 		}
 		err := d.pass(ctx, timer, all, n%fullScan == 1)
