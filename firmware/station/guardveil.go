@@ -14,8 +14,9 @@ import (
 // made to disarm must not see that there is one event more: so a silent event is left out of counts and bytes, its seq is left out
 // of the row of seqs, and a lane that it heads ends with the event before. Centres are told the numbers as they are.
 //
-// What a veil cannot hide is the disk itself: the log holds the event (encrypted only with log.key_file), and the journal of
-// arming says at which seqs. Both are files of mode 0600.
+// What a veil cannot hide is the disk itself and the wire. Whoever reads the disk finds the event in the log (encrypted only with
+// log.key_file), its seq in the journal of arming, for a moment before it is stored the event itself there, and both in what the file
+// system has freed and not written over; the files have mode 0600. Whoever watches the uplink sees one frame in TLS more.
 type veil struct {
 	log EventLog
 
