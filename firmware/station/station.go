@@ -242,13 +242,9 @@ func (s *Station) tasks() []supervise.Task {
 		list = append(list, supervise.Task{Name: "daily test", Run: s.test.run})
 	}
 	for _, d := range s.drivers() {
-		list = append(list, supervise.Task{Name: s.name(d), Run: func(ctx context.Context) error { return s.drive(ctx, d) }})
+		list = append(list, supervise.Task{Name: s.name(d), Run: func(ctx context.Context) error { return s.drive(ctx, d) }, Well: well(d)})
 	}
-	if w := s.config.Watchdog; w.Device != "" { // it stops last: a stop that hangs ends in a reset, too
-		dog := &supervise.Watchdog{Device: w.Device, Timeout: w.Timeout, Tasks: list, Log: s.log}
-		list = slices.Insert(slices.Clone(list), 0, supervise.Task{Name: "watchdog", Run: dog.Run})
-	}
-	return list
+	return append(s.watchdog(list), list...)
 }
 
 // drive runs one driver, and says how its start went where it can tell.
