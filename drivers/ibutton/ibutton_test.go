@@ -39,6 +39,7 @@ type village struct {
 	drafts []event.Draft
 	keys   map[string]bool
 	full   bool
+	room   int // 0 = any; so many are stored until the log is full
 	memo   []byte
 	saves  int
 	broken error // of the memo
@@ -87,6 +88,10 @@ func (v *village) sink(_ context.Context, d event.Draft) error {
 		v.keys[k] = true
 	}
 	v.drafts = append(v.drafts, d)
+	if v.room > 0 {
+		v.room--
+		v.full = v.room == 0
+	}
 	return nil
 }
 
@@ -310,6 +315,23 @@ func TestFullLog(t *testing.T) {
 				t.Errorf("saved %d times for one fact", v.saves-saves)
 			}
 		})
+		v.stop()
+	})
+}
+
+// TestHalfStored kills the agent when one of two facts is stored: the other is not forgotten.
+func TestHalfStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVillage(t).start()
+		v.set(func() { v.full = true })
+		v.after(61 * time.Minute)
+		v.set(func() { v.full, v.room = false, 1 })
+		v.after(10 * time.Second).told("morning gate missed")
+		v.stop()
+		v.set(func() { v.full = false })
+		v.start().told("morning bank missed down")
+		v.stop()
+		v.start().told()
 		v.stop()
 	})
 }

@@ -323,6 +323,56 @@ func deadSlaves(t *testing.T, name string, interval time.Duration) {
 	}
 }
 
+// TestBackOff holds that a dead slave is asked less and less, and that of more dead slaves than rounds none is forgotten.
+func TestBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, inputs := sixteen()
+		s := &shelf{}
+		for u := byte(1); u < 16; u++ {
+			k.units[u].dead = true
+		}
+		_, stop := start(t, Options{Client: newLine(t, k, RTU{Baud: 19200}), Inputs: inputs, Interval: 4 * time.Second}, s)
+		defer stop()
+		<-time.After(time.Minute)
+		s.told()
+		for u := byte(1); u < 16; u++ {
+			k.units[u].set(func() { k.units[u].asked = nil })
+		}
+		<-time.After(10 * time.Minute) // 150 rounds for 15 slaves
+		for u := byte(1); u < 16; u++ {
+			k.units[u].set(func() {
+				if n := len(k.units[u].asked); n < 9 || n > 11 {
+					t.Errorf("slave %d was asked %d times in 150 rounds", u, n)
+				}
+			})
+		}
+		k.units[15].set(func() { k.units[15].dead = false })
+		<-time.After(16 * 4 * time.Second)
+		s.want(t, "zone-15 missing>normal notice")
+		for u := byte(1); u < 15; u++ {
+			k.units[u].set(func() { k.units[u].dead = u > 1 })
+		}
+		<-time.After(16 * 4 * time.Second)
+		s.want(t, "zone-1 missing>normal notice")
+	})
+}
+
+// TestOneDead is asked 10 s apart when it has been dead for a while, however often the others are.
+func TestOneDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, s := oneSlave(), &shelf{}
+		k.units[3].dead = true
+		_, stop := start(t, Options{Client: newLine(t, k, RTU{}), Inputs: []Input{zoneAt("hatch", 3, 0)}}, s)
+		defer stop()
+		<-time.After(10*time.Minute + 250*time.Millisecond)
+		k.units[3].set(func() {
+			if n := len(k.units[3].asked); n < 55 || n > 70 {
+				t.Errorf("asked %d times in ten minutes", n)
+			}
+		})
+	})
+}
+
 func TestValues(t *testing.T) {
 	for _, c := range []struct {
 		kind     Type

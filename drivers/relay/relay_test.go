@@ -309,13 +309,19 @@ func TestCannotSwitchOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t).start()
 		defer g.stop()
-		g.drive(true, time.Minute, "hall")
+		g.drive(true, 0, "hall")
 		g.set(func() { g.broken["set"] = errors.New("no power") })
 		g.after(time.Hour).sounds(true)
 		g.told("unknown>off found notice", "off>on hall notice", "on>fault line warning")
 		g.set(func() { delete(g.broken, "set") })
 		g.after(6 * time.Second).sounds(false)
 		g.told("fault>off time notice")
+		if err := g.driver.Drive(t.Context(), "siren", true, 0, "hall"); !errors.Is(err, ErrSpent) {
+			t.Errorf("the rest counts from when it should have been off: %v", err)
+		}
+		g.after(Rest)
+		g.drive(true, 0, "hall")
+		g.sounds(true)
 	})
 }
 
@@ -350,6 +356,9 @@ func TestFoundLater(t *testing.T) {
 		g.box.Drive("siren", false)
 		g.after(11 * time.Second)
 		g.told("on>off found notice")
+		if r := g.driver.Snapshot()[0]; r.Text != "siren, line siren" {
+			t.Errorf("%+v", r)
+		}
 		if g.sets != 0 {
 			t.Errorf("%d sets although nobody asked", g.sets)
 		}

@@ -119,12 +119,12 @@ type answer struct {
 // errHangs is a task that does not answer.
 var errHangs = errors.New("does not answer whether it is well")
 
-// ask asks all tasks at once and waits for at most the time given. It names those that are not well, and says why.
+// ask asks all tasks at once and waits for at most the time given. It names those that are not well, and says why. An answer that
+// comes too late counts in the next round.
 func (r *rounds) ask(ctx context.Context, most time.Duration) (names string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	errs := make([]error, len(r.tasks))
-	r.late()
 	for i, t := range r.tasks {
 		if t.Well != nil && !r.out[i] {
 			r.out[i] = true
@@ -152,18 +152,6 @@ func (r *rounds) collect(enough <-chan struct{}, errs []error) {
 		case a := <-r.answers:
 			r.out[a.task], errs[a.task] = false, a.err
 		case <-enough:
-			return
-		}
-	}
-}
-
-// late takes the answers that came after their round; they say nothing of the present.
-func (r *rounds) late() {
-	for {
-		select {
-		case a := <-r.answers:
-			r.out[a.task] = false
-		default:
 			return
 		}
 	}
