@@ -264,38 +264,40 @@ func TestBenchFeelGoroutines(t *testing.T) {
 	figure("feel/goroutines-more-after-1e6-events", float64(runtime.NumGoroutine()-before), "goroutines", 0)
 }
 
-// TestBenchFeelStorm moves one of 32 lines a thousand times a second, and the others a few times meanwhile.
-func TestBenchFeelStorm(t *testing.T) {
-	const lines, moves, seconds = 32, 6, 10
+// stormy is what a station told of a storm on one of its lines.
+type stormy struct {
+	lost, events, chatter int       // edges of the other lines; events of the line itself, and those of them that say chatter
+	ms                    []float64 // from an edge of another line to the disk
+}
+
+// lineStorm moves one of 32 lines a thousand times a second, and the others a few times meanwhile.
+func lineStorm(t *testing.T, seconds, moves int) (s stormy) {
+	const lines = 32
 	f := newFeel(t, feelOptions{box: linesOfBox(lines), config: zonesOfLines(lines)})
 	f.normal(t, lines)
-	type word struct{ events, lost, chatter int }
-	heard := map[string]*word{}
-	for i := range lines {
-		heard[fmt.Sprintf("l%d", i)] = &word{}
-	}
-	var ms []float64
+	heard := map[string]int{}
 	offset := wallOfMonotonic(t)
 	f.log.told(func(d event.Draft, at time.Time) {
-		w := heard[d.Zone]
-		if w == nil || d.Kind != event.KindZoneChanged {
+		if d.Kind != event.KindZoneChanged {
 			return
 		}
-		lost, _ := d.Body.Uint(event.TagLost)
 		reason, _ := d.Body.Text(event.TagReason)
-		w.events++
-		w.lost += int(lost)
-		if reason == "chatter" {
-			w.chatter++
+		if d.Zone == "l0" {
+			s.events++
+			if reason == "chatter" {
+				s.chatter++
+			}
+			return
 		}
-		if d.Zone != "l0" {
-			ms = append(ms, float64(at.UnixNano())/1e6-float64(d.KernelNS)/1e6-offset)
-		}
+		heard[d.Zone]++
+		lost, _ := d.Body.Uint(event.TagLost)
+		s.lost += int(lost)
+		s.ms = append(s.ms, float64(at.UnixNano())/1e6-float64(d.KernelNS)/1e6-offset)
 	})
 	var group errgroup.Group
 	group.Go(func() error { return f.box.Storm(t.Context(), "l0", 1000*seconds, time.Millisecond) })
 	group.Go(func() error {
-		pace := time.NewTicker(seconds * time.Second / (moves * (lines - 1)))
+		pace := time.NewTicker(time.Duration(seconds) * time.Second / time.Duration(moves*(lines-1)))
 		defer pace.Stop()
 		for range moves {
 			for i := 1; i < lines; i++ {
@@ -312,17 +314,32 @@ func TestBenchFeelStorm(t *testing.T) {
 	}
 	settle(time.Second)
 	f.log.told(nil)
-	lost := 0
-	for zone, w := range heard {
-		if zone != "l0" {
-			lost += max(moves-w.events, w.lost)
-		}
+	for i := 1; i < lines; i++ {
+		s.lost += max(0, moves-heard[fmt.Sprintf("l%d", i)])
 	}
-	figure("feel/storm-edges-lost-of-31-others", float64(lost), "edges", 0)
-	figure("feel/storm-others-edge-to-disk-p50", percentile(ms, 50), "ms", 20)
-	figure("feel/storm-others-edge-to-disk-p99", percentile(ms, 99), "ms", 20)
-	figure("feel/storm-events-of-the-line", float64(heard["l0"].events-8), "events beyond the 8 before", 1)
-	fact("feel/storm-chatter-events", float64(heard["l0"].chatter), "events")
+	return s
+}
+
+// beforeChatter is how many changes of a zone are events of their own before the next is chatter.
+const beforeChatter = 8
+
+// TestBenchFeelStorm measures what a storm on one line costs the others.
+func TestBenchFeelStorm(t *testing.T) {
+	s := lineStorm(t, 10, 6)
+	figure("feel/storm-edges-lost-of-31-others", float64(s.lost), "edges", 0)
+	figure("feel/storm-others-edge-to-disk-p50", percentile(s.ms, 50), "ms", 20)
+	figure("feel/storm-others-edge-to-disk-p99", percentile(s.ms, 99), "ms", 20)
+	figure("feel/storm-events-of-its-line-behind-8", float64(s.events-beforeChatter), "events", 1)
+	fact("feel/storm-chatter-events", float64(s.chatter), "events")
+}
+
+// TestFaultLineStorm is a shorter storm: it costs the others no edge, and is one event.
+func TestFaultLineStorm(t *testing.T) {
+	t.Parallel()
+	s := lineStorm(t, 3, 4)
+	if s.lost != 0 || s.chatter != 1 || s.events != beforeChatter+1 {
+		t.Errorf("%d edges of the others are lost; %d events of the line, %d of them chatter: want 0, %d, 1", s.lost, s.events, s.chatter, beforeChatter+1)
+	}
 }
 
 // TestBenchFeelDeadSlave measures how much longer the other fifteen slaves of a serial line wait for being asked when one does not
