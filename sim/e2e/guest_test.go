@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -273,13 +274,20 @@ func TestGuestPowerButton(t *testing.T) {
 	g.ends("guest-shutdown")
 }
 
-// TestGuestHang: an agent that stands still is no station; the hardware starts it anew.
+// TestGuestHang: an agent that works is left alone for longer than the hardware waits; one that stands still is no station, and
+// the hardware starts it anew.
 func TestGuestHang(t *testing.T) {
+	const timeout = 5 * time.Second
 	c := newGuestCentre(t)
-	id, files := guestStation(t, c, "watchdog: {device: /dev/watchdog, timeout: 5s}\n")
+	id, files := guestStation(t, c, fmt.Sprintf("watchdog: {device: /dev/watchdog, timeout: %s}\n", timeout))
 	g := bootStation(t, qemu.Options{Files: files, Watchdog: true}, nil, "i6300esb")
 	g.await("the watchdog waits")
 	c.awaitStored(id, "any event", func(event.Event) bool { return true })
+	ctx, cancel := context.WithTimeout(t.Context(), 2*timeout)
+	defer cancel()
+	if reason, err := g.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("a working station ended by %q, %v", reason, err)
+	}
 	g.do("sent", "signal 19")
 	g.ends("guest-reset")
 	if strings.Contains(g.Console(), "the station ends") {
@@ -299,8 +307,9 @@ func TestGuestStartsAnew(t *testing.T) {
 	g.ends("guest-reset")
 }
 
-// TestGuestHostbus runs the tests of drivers/hostbus where their kernel calls are answered by a kernel, on a chip of 32 lines. The
-// kernel may call a chip that was pulled and put back by another name, so the test that does so has a guest of its own.
+// TestGuestHostbus runs the tests of drivers/hostbus whose kernel calls a kernel answers, on a chip of 32 lines. Who counts wake-ups
+// has a guest where nobody else is awake. The test that pulls the chip is left out: Linux 6.1 frees what lines that are held still
+// point to ("REMOVING GPIOCHIP WITH GPIOS STILL REQUESTED"), and one time in four it is the kernel that falls.
 func TestGuestHostbus(t *testing.T) {
 	var lines []string
 	for i := range 32 {
@@ -310,8 +319,8 @@ func TestGuestHostbus(t *testing.T) {
 		which string
 		says  []string
 	}{
-		{"-test.skip=^TestSimulatedChipPulled$", []string{"PASS: TestSimulatedChip ", "20 of 20 edges with kernel time and sequence", "PASS: TestSimulatedStorm "}},
-		{"-test.run=^TestSimulatedChipPulled$", []string{"PASS: TestSimulatedChipPulled "}},
+		{"-test.run=^Test(Simulated(Chip|Edges|Debounce|Storm|Output)|Layouts|Serial.*)$", []string{"PASS: TestSimulatedChip ", "20 of 20 edges with kernel time and sequence", "PASS: TestSimulatedStorm "}},
+		{"-test.run=^TestIdle$", []string{"PASS: TestIdle "}},
 	} {
 		files := []qemu.File{guestProgram(t, "guest", "bin/guest"), guestProgram(t, "hostbus.test", "bin/hostbus.test")}
 		program := []string{"/bin/guest", "-chip", "wires:" + strings.Join(lines, ","), "/bin/hostbus.test", "-test.v", tt.which}

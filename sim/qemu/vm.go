@@ -74,7 +74,7 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 }
 
 func (o Options) arguments(initramfs string) []string {
-	words := append(append(strings.Fields(o.Board.words), "quiet", "panic=-1"), o.Words...)
+	words := append(append(strings.Fields(o.Board.words), "quiet", "oops=panic", "panic=-1"), o.Words...)
 	if len(o.Program) > 0 {
 		words = append(append(words, "--"), o.Program...)
 	}

@@ -198,7 +198,7 @@ func TestArguments(t *testing.T) {
 		has   []string
 		lacks []string
 	}{
-		{"a program", Options{Board: Virt(), Program: []string{"/bin/a", "-b"}}, []string{"console=ttyAMA0 quiet panic=-1 -- /bin/a -b "}, []string{"i6300esb", "board.dtb"}},
+		{"a program", Options{Board: Virt(), Program: []string{"/bin/a", "-b"}}, []string{"console=ttyAMA0 quiet oops=panic panic=-1 -- /bin/a -b "}, []string{"i6300esb", "board.dtb"}},
 		{"init's own program", Options{Board: Virt(), Watchdog: true}, []string{"i6300esb", "watchdog=reset"}, []string{" -- "}},
 		{"another board", Options{Board: Sabrelite(), Words: []string{"A=1"}}, []string{"panic=-1 A=1", "-dtb board.dtb", "tmp105", "console=ttymxc1"}, []string{"netdev"}},
 	} {
