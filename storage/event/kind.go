@@ -67,15 +67,15 @@ const (
 	// (status), or is not any more (restore): zone, partition, state (test, bypass), who, reason, duration, expires.
 	KindMaintenance Kind = 26
 	// KindTourChecked tells what a guard tour's checkpoint has seen: tour, checkpoint, state (checked, missed, early, late,
-	// out-of-order, stranger), who, expires, detail.
+	// out-of-order, stranger; missing if its reader could not be read), who, expires, reason (down, reader), detail.
 	KindTourChecked Kind = 27
 	// KindSensorChanged tells that a measured value left its limits or its sensor failed: state, previous, value, unit, limit, reason, detail.
 	KindSensorChanged Kind = 28
 	// KindSensorRead is a measured value as it was: value, unit.
 	KindSensorRead Kind = 29
-	// KindBusChanged tells that a bus of chips is stuck or dead (new) or works again (restore): bus, state, previous, reason, detail, count.
+	// KindBusChanged tells that a bus of chips, or a reader on one, is stuck or dead (new) or works again (restore): bus, state, previous, reason, detail, count.
 	KindBusChanged Kind = 30
-	// KindOutputChanged tells what a siren, a strobe or another output was driven to: output, state, partition, reason, who, duration.
+	// KindOutputChanged tells what a siren, a strobe or another output was driven to: output, state (on, off, fault), previous, reason, line, duration, detail.
 	KindOutputChanged Kind = 31
 )
 
