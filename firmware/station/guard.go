@@ -227,7 +227,6 @@ func (g *guard) restore() error {
 		return err
 	}
 	g.queue = queue
-	g.veil.restore(j.Epoch, j.Veiled)
 	return nil
 }
 

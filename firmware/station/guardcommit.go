@@ -45,7 +45,7 @@ func (g *guard) save() error {
 		}
 		j.Pending = append(j.Pending, p)
 	}
-	j.Epoch, j.Veiled = g.veil.list()
+	j.Epoch, j.Veiled, j.Looked = g.veil.list()
 	err := g.file.save(j)
 	g.saved = err == nil && len(j.Pending) == 0
 	return err
@@ -62,15 +62,10 @@ func (g *guard) append(ctx context.Context) error {
 		for i, e := range g.queue[:n] {
 			drafts[i] = e.draft
 		}
-		got, err := g.in.log.Append(ctx, drafts...)
-		if err != nil {
+		if _, err := g.in.log.Append(ctx, drafts...); err != nil {
 			return err
 		}
-		for i, e := range g.queue[:n] {
-			if e.draft.Kind.Silent() {
-				g.veil.add(got[i])
-				g.saved = false
-			}
+		for _, e := range g.queue[:n] {
 			if e.word != nil {
 				delete(g.owed, e.draft.Zone)
 			}

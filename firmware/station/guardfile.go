@@ -22,8 +22,9 @@ const maxJournal = 4 << 20
 type journal struct {
 	Machine json.RawMessage `json:"machine"`
 	Pending []pendingEvent  `json:"pending,omitempty"`
-	// Veiled are the seqs of silent events in the epoch of the log.
+	// Veiled are the seqs of silent events in the epoch of the log, of which the alarm lane was looked through up to Looked.
 	Veiled []uint64 `json:"veiled,omitempty"`
+	Looked uint64   `json:"looked,omitempty"`
 	Epoch  string   `json:"epoch,omitempty"`
 }
 

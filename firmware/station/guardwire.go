@@ -29,6 +29,9 @@ func (s *Station) wireGuard(o Options) error {
 	if o.Events == nil { // as with the memo: what is in memory needs no journal on disk
 		g.file.path = filepath.Join(s.config.Data, journalName)
 	}
+	if j, err := g.file.load(); err == nil { // else it is for the guard to say so, and the veil looks through the log
+		s.veil.restore(j.Epoch, j.Veiled, j.Looked)
+	}
 	var all outputs
 	for _, d := range s.drivers() {
 		if x, ok := d.(outputDriver); ok {
