@@ -72,8 +72,8 @@ type Driver struct {
 type chip struct {
 	cfg       Chip
 	reference ads1115.Code
-	err       error   // of the present pass
-	todo      []*loop // of the present pass, nil = the reference
+	err       error   // of the last pass
+	todo      []*loop // of this pass, nil = the reference
 	busy      bool    // a conversion is under way
 }
 

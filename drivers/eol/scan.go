@@ -32,6 +32,9 @@ func (d *Driver) scan(ctx context.Context) error {
 	next := d.o.Now().Truncate(scanEvery).Add(scanEvery)
 	for n := 0; ; {
 		now, again := d.o.Now(), d.restless()
+		if next.Sub(now) > stuckPause { // the clock was set back
+			next = now.Truncate(scanEvery).Add(scanEvery)
+		}
 		at := next
 		if again && now.Add(againAfter).Before(next) {
 			at = now.Add(againAfter)
@@ -83,11 +86,14 @@ func (d *Driver) pass(ctx context.Context, timer *time.Timer, all, careful bool)
 	careful = careful || !all
 	longest := 0
 	for _, c := range d.chips {
-		c.err, c.todo = nil, c.todo[:0]
+		c.todo = c.todo[:0]
 		for _, l := range d.loops {
 			if l.chip == c && (all || l.restless()) {
-				if len(c.todo) == 0 && (careful || c.reference == 0) {
-					c.todo = append(c.todo, nil)
+				if len(c.todo) == 0 {
+					if careful || c.reference == 0 || c.err != nil { // after a fault the excitation may be another
+						c.todo = append(c.todo, nil)
+					}
+					c.err = nil
 				}
 				c.todo = append(c.todo, l)
 			}
@@ -209,6 +215,9 @@ func (d *Driver) observe(l *loop, code ads1115.Code, c class, why error) {
 
 // lose tells all loops that the bus does not work: no reading of theirs counts until there are new ones.
 func (d *Driver) lose(why error) {
+	for _, c := range d.chips {
+		c.err = why
+	}
 	for _, l := range d.loops {
 		if c := (class{zone.Missing, "bus", -1}); l.held != c {
 			d.settle(l, 0, c, why)

@@ -1,0 +1,64 @@
+package eol
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"watchpost/sim/board/circuit"
+)
+
+// TestClockSetBack: whoever sets the station's clock back by an hour does not blind it for an hour.
+func TestClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 1, "4k7-dual")
+		begun := time.Now()
+		b.d.o.Now = func() time.Time {
+			now := time.Now().Round(0) // the wall clock alone
+			if now.Sub(begun) > 2*time.Second {
+				now = now.Add(-time.Hour)
+			}
+			return now
+		}
+		defer b.run()()
+		b.want(3*time.Second, "z0 unknown>normal  notice", "z1 unknown>normal  notice", "z2 unknown>normal  notice")
+		b.loops[0].Set(circuit.Cut)
+		b.want(2*time.Second, "z0 normal>open  alarm")
+	})
+}
+
+// TestExcitationGoneMeanwhile: a chip or a bus that comes back is not measured by the excitation of before.
+func TestExcitationGoneMeanwhile(t *testing.T) {
+	for name, lose := range map[string]func(*bench, bool){
+		"bus": func(b *bench, gone bool) { b.bus.Stick(gone) },
+		"chip": func(b *bench, gone bool) {
+			if gone {
+				must(b.t, b.bus.Pull(0x48))
+			} else {
+				must(b.t, b.bus.Plug(0x48))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for shift := range 10 { // wherever in a second of scans it falls
+				synctest.Test(t, func(t *testing.T) {
+					b := newBench(t, 1, "4k7-dual")
+					defer b.run()()
+					<-time.After(2 * time.Second)
+					lose(b, true)
+					<-time.After(3*time.Second + time.Duration(shift)*scanEvery)
+					b.told()
+					b.feed(0)
+					lose(b, false)
+					<-time.After(3 * time.Second)
+					synctest.Wait()
+					for _, line := range b.told() {
+						if line[2:] != " missing>fault excitation warning" {
+							t.Errorf("shift %d: %s", shift, line)
+						}
+					}
+				})
+			}
+		})
+	}
+}
