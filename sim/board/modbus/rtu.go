@@ -14,7 +14,7 @@ import (
 const (
 	maxRTU = 256 // bytes of a frame
 	// silence ends a frame that is not whole. A pseudo terminal gives bytes as they are written, so it need not be 3.5 characters.
-	silence = 20 * time.Millisecond
+	silence = 100 * time.Millisecond
 )
 
 // noise is what a babbling slave sends: long enough to be a frame, and none.
