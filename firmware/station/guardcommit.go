@@ -52,11 +52,17 @@ func (g *guard) save() error {
 }
 
 // append hands what waits to the log, in order. It comes after the journal, also because a step that the journal does not have
-// would be taken anew after a kill, and what the log already had of it would pass for a repeat.
+// would be taken anew after a kill, and what the log already had of it would pass for a repeat. And it comes between the portions of
+// a long queue: after a kill all that the journal holds is told again, and the log knows no more than so many of its keys.
 func (g *guard) append(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), guardAppend)
 	defer cancel()
-	for len(g.queue) > 0 {
+	for first := true; len(g.queue) > 0; first = false {
+		if !first {
+			if err := g.save(); err != nil {
+				return err
+			}
+		}
 		n := portion(g.queue)
 		drafts := make([]event.Draft, n)
 		for i, e := range g.queue[:n] {
@@ -86,12 +92,16 @@ func (g *guard) giveBack(err error) {
 	})
 }
 
-// portion is how many of the queue's first entries go into one append.
+// portion is how many of the queue's first entries go into one append: no more decided ones than the log remembers of a source.
 func portion(queue []entry) int {
-	size := 0
+	size, decided := 0, 0
 	for i, e := range queue {
 		p, err := keep(e.draft)
-		if size += len(p.Record); err != nil || i > 0 && (size > guardBytes || i >= eventlog.MaxDrafts) {
+		if e.word == nil {
+			decided++
+		}
+		size += len(p.Record)
+		if err != nil || i > 0 && (size > guardBytes || i >= eventlog.MaxDrafts || decided > event.OnceKept) {
 			return i
 		}
 	}

@@ -251,3 +251,33 @@ func (r *rehearsal) judge(rt *rapid.T) {
 		rt.Errorf("outputs acted without their cause on disk: %q", r.m.wrong)
 	}
 }
+
+// A log that was full takes hundreds of events of one partition at once, and the plug is pulled at any touch of it: each of them is in
+// the log once.
+func TestHundredsOfEventsAreStoredOnce(t *testing.T) {
+	const told = 3 * event.OnceKept
+	for touches := range 12 {
+		m := &mortal{MemLog: storagetest.NewMemLog("cs-one"), touches: -1, up: time.Hour}
+		path := filepath.Join(t.TempDir(), journalName)
+		g := bareGuard(m, path)
+		if err := g.begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		m.Refuse(eventlog.ErrFull)
+		var batch []*ask
+		for range told {
+			batch = append(batch, &ask{wish: arming.Disarm{By: arming.Actor{Why: "wrong-code"}, Partition: "house"}, done: make(chan error, 1)})
+		}
+		g.work(t.Context(), batch)
+		m.Refuse(nil)
+		m.touches = touches
+		survive(func() { g.work(t.Context(), nil) })
+		m.touches = -1
+		if err := bareGuard(m, path).begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := all(t, m, event.KindArmingRefused); len(got) != told {
+			t.Errorf("killed at touch %d: %d events of %d", touches, len(got), told)
+		}
+	}
+}
