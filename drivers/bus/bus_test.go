@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 )
@@ -20,5 +21,14 @@ func TestValidName(t *testing.T) {
 func TestZeroEdge(t *testing.T) {
 	if (Edge{}).Quality != Missing {
 		t.Error("the zero Edge is not missing")
+	}
+}
+
+// TestDown holds which faults are the bus's own.
+func TestDown(t *testing.T) {
+	for err, want := range map[error]bool{ErrStuck: true, ErrTimeout: true, fs.ErrNotExist: true, ErrNoAnswer: false, ErrChecksum: false, nil: false} {
+		if Down(err) != want {
+			t.Errorf("Down(%v) = %v", err, !want)
+		}
 	}
 }

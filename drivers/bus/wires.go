@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"time"
 )
 
@@ -18,6 +19,12 @@ var (
 	// ErrTimeout means that an answer did not come in time.
 	ErrTimeout = errors.New("no answer in time")
 )
+
+// Down says that an error is the bus's own and not one chip's: it is stuck, does not come back, or is gone, which back ends tell
+// as fs.ErrNotExist.
+func Down(err error) bool {
+	return errors.Is(err, ErrStuck) || errors.Is(err, ErrTimeout) || errors.Is(err, fs.ErrNotExist)
+}
 
 // I2C is a bus of chips with seven-bit addresses. Tx writes w and then, after a repeated start, reads len(r) bytes, as one
 // transaction that no other use of the bus comes between; either may be empty. An error means that nothing of r may be

@@ -1,10 +1,14 @@
 package eol
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"watchpost/drivers/bus"
 	"watchpost/sim/board/circuit"
 )
 
@@ -60,5 +64,15 @@ func TestExcitationGoneMeanwhile(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// TestBusGone: a bus whose device is pulled is no chip that does not answer.
+func TestBusGone(t *testing.T) {
+	if err := broken(fmt.Errorf("/dev/i2c-1: %w", fs.ErrNotExist)); !errors.Is(err, errBus) {
+		t.Errorf("%v", err)
+	}
+	if err := broken(bus.ErrNoAnswer); err != nil {
+		t.Errorf("a silent chip: %v", err)
 	}
 }

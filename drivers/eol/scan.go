@@ -169,7 +169,7 @@ func (c *chip) channel(i int) int {
 
 // broken is errBus with its cause if the error is one of the bus rather than of a chip.
 func broken(err error) error {
-	if errors.Is(err, bus.ErrStuck) || errors.Is(err, bus.ErrTimeout) {
+	if bus.Down(err) {
 		return fmt.Errorf("%w: %w", errBus, err)
 	}
 	return nil

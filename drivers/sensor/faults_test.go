@@ -1,6 +1,8 @@
 package sensor
 
 import (
+	"fmt"
+	"io/fs"
 	"math"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,7 @@ import (
 	"watchpost/drivers/bme280"
 	"watchpost/drivers/bus"
 	"watchpost/drivers/bustest"
+	"watchpost/drivers/buswatch"
 	"watchpost/drivers/ds18b20"
 	"watchpost/drivers/ds3231"
 	"watchpost/drivers/ina219"
@@ -145,4 +148,35 @@ func TestFaultyBus(t *testing.T) {
 			t.Errorf("%d failures and %d values in a day: the test shows nothing", failures, reads)
 		}
 	})
+}
+
+// TestBusGone: a sensor whose bus is gone tells that once, although the bus is tried now and then and turns it away in between.
+func TestBusGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := &absent{}
+		chips, err := buswatch.New(buswatch.Options{ID: "chips", Bus: gone})
+		must(t, err)
+		probe, err := bme280.New(chips, 0x76)
+		must(t, err)
+		l := &log{}
+		d, err := New(Options{ID: "cellar", Probe: probe, Every: 100 * time.Millisecond, Severity: event.SeverityWarning})
+		must(t, err)
+		stop := run(t, d, l)
+		<-time.After(time.Minute)
+		stop()
+		if told := l.told(); len(told) != 1 || told[0] != "sensor.changed sensor/cellar missing" {
+			t.Errorf("told %d facts: %q", len(told), told[:min(len(told), 4)])
+		}
+		if gone.calls < 100 {
+			t.Errorf("the bus was tried %d times: the test shows nothing", gone.calls)
+		}
+	})
+}
+
+// absent is a bus behind an I/O box that is not there.
+type absent struct{ calls int }
+
+func (b *absent) Tx(uint16, []byte, []byte) error {
+	b.calls++
+	return fmt.Errorf("%w: connecting: %w", bus.ErrTimeout, fs.ErrNotExist)
 }

@@ -146,7 +146,7 @@ func (m *machine) fail(err error) []fact {
 // does not answer (chip), fault for what is not to be believed (reading).
 func Why(err error) (state, reason string) {
 	switch {
-	case errors.Is(err, bus.ErrStuck), errors.Is(err, bus.ErrTimeout):
+	case bus.Down(err):
 		return Missing, "bus"
 	case errors.Is(err, bus.ErrNoAnswer):
 		return Missing, "chip"
