@@ -27,7 +27,9 @@ const (
 	guardQueue   = 256      // words and wishes that wait
 	guardBatch   = 64       // of them share one sync of the journal and one of the log
 	guardPending = 1024     // events that wait for a log that refuses; then the oldest that are no alarms go
+	guardKept    = 2 << 20  // the same, bytes of their records: with all else they stay below maxJournal
 	guardBytes   = 64 << 10 // of records in one append
+	guardReads   = 5        // runs that begin with a journal that the disk does not give, before it is taken for damaged
 )
 
 // guard runs the machine of arming: every word of a zone that belongs to a partition and every wish goes through it. What a
@@ -51,6 +53,7 @@ type guard struct {
 	acts    []arming.Output        // that wait for the journal
 	saved   bool                   // the journal on disk is that of the machine, and waits for nothing
 	facts   int                    // told by the guard itself in this run
+	unread  int                    // runs that began with a journal that the disk did not give
 	behind  time.Duration          // pause before the disk is tried again; 0 = it has taken all
 }
 
@@ -68,6 +71,7 @@ type ask struct {
 type entry struct {
 	draft event.Draft
 	word  *ask // nil = decided
+	size  int  // of the record of what is decided
 }
 
 // errBusy is what a wish gets that waits behind a disk.
@@ -190,6 +194,12 @@ func (g *guard) wait() time.Duration {
 func (g *guard) begin(ctx context.Context) (err error) {
 	g.queue, g.owed, g.acts, g.saved, g.behind = nil, map[string]event.Draft{}, nil, false, 0
 	damage := g.restore()
+	if damage != nil && !errors.Is(damage, errJournal) && !errors.Is(damage, arming.ErrJournal) {
+		if g.unread++; g.unread < guardReads {
+			return damage // the disk may give it the next time
+		}
+	}
+	g.unread = 0
 	if damage != nil {
 		if g.machine, err = arming.New(g.plan); err == nil {
 			err = g.machine.Restore(nil, g.instant())
@@ -218,7 +228,7 @@ func (g *guard) restore() error {
 		if err != nil {
 			return err
 		}
-		queue = append(queue, entry{draft: d})
+		queue = append(queue, entry{draft: d, size: len(p.Record)})
 	}
 	if g.machine, err = arming.New(g.plan); err != nil {
 		return err
@@ -266,7 +276,7 @@ func (a *ask) answer(err error) {
 // hear steps a zone's word, unless the driver tells again what was stepped and not stored.
 func (g *guard) hear(a *ask) error {
 	if was, ok := g.owed[a.word.Zone]; ok && sameWord(was, *a.word) {
-		g.queue = append(g.queue, entry{was, a})
+		g.queue = append(g.queue, entry{draft: was, word: a})
 		return nil
 	}
 	d := g.in.clock.stamp(*a.word)
@@ -274,7 +284,7 @@ func (g *guard) hear(a *ask) error {
 		return err
 	}
 	delete(g.owed, d.Zone)
-	g.queue = append(g.queue, entry{d, a})
+	g.queue = append(g.queue, entry{draft: d, word: a})
 	if err := g.step(wordOf(d)); err != nil {
 		g.log.Error("arming does not understand a zone's word", "zone", d.Zone, "err", err)
 	}
@@ -309,16 +319,32 @@ func (g *guard) add(d event.Draft) {
 		d.Once = fmt.Sprintf("guard/%08x%x.%d", now.Boot, int64(now.Up), g.facts)
 	}
 	d = g.in.clock.stamp(d)
-	if _, err := keep(d); err != nil {
-		g.log.Error("an event of arming cannot be stored", "kind", d.Kind, "err", err)
+	p, err := keep(d)
+	if err != nil {
+		g.log.Error("an event of arming cannot be stored", "err", err)
 		return
 	}
-	g.queue = append(g.queue, entry{draft: d})
-	if len(g.queue) <= guardPending {
-		return
+	g.queue = append(g.queue, entry{draft: d, size: len(p.Record)})
+	g.giveUp()
+}
+
+// giveUp drops the oldest decided events beyond what may wait: first what is no alarm.
+func (g *guard) giveUp() {
+	count, size := 0, 0
+	for _, e := range g.queue {
+		if count, size = count+1, size+e.size; e.word != nil {
+			count--
+		}
 	}
-	drop := slices.IndexFunc(g.queue, func(e entry) bool { return e.word == nil && e.draft.Severity < event.SeverityAlarm })
-	drop = max(drop, 0)
-	g.log.Error("an event of arming is given up: too many wait for the log", "kind", g.queue[drop].draft.Kind, "at", g.queue[drop].draft.At)
-	g.queue = slices.Delete(g.queue, drop, drop+1)
+	for count > guardPending || size > guardKept {
+		drop := slices.IndexFunc(g.queue, func(e entry) bool { return e.word == nil && e.draft.Severity < event.SeverityAlarm })
+		if drop < 0 {
+			drop = slices.IndexFunc(g.queue, func(e entry) bool { return e.word == nil })
+		}
+		if d := g.queue[drop].draft; !d.Kind.Silent() {
+			g.log.Error("an event of arming is given up: too many wait for the log", "kind", d.Kind, "at", d.At)
+		}
+		count, size = count-1, size-g.queue[drop].size
+		g.queue = slices.Delete(g.queue, drop, drop+1)
+	}
 }

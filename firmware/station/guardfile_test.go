@@ -3,15 +3,21 @@ package station
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"watchpost/firmware/arming"
 	"watchpost/storage/event"
+	"watchpost/storage/eventlog"
+	"watchpost/storage/storagetest"
 )
 
 // keptDraft is a stamped draft of arming's.
@@ -132,5 +138,82 @@ func TestADamagedJournalIsNotBelieved(t *testing.T) {
 	}
 	if _, err := os.Stat(path + ".damaged"); err != nil {
 		t.Error(err)
+	}
+}
+
+// The largest journal that a guard writes is one that it reads: as many events wait as may, each as large as it may be.
+func TestTheLargestJournalIsBelieved(t *testing.T) {
+	m := &mortal{MemLog: storagetest.NewMemLog("cs-one"), touches: -1, up: time.Hour}
+	g := bareGuard(m, filepath.Join(t.TempDir(), journalName))
+	if err := g.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.Refuse(eventlog.ErrFull)
+	d := keptDraft()
+	d.Source, d.Body = "arming/house", event.NewBody(event.Text(event.TagDetail, strings.Repeat("x", event.MaxRecord-256)))
+	for i := range guardPending + 3 {
+		d.Once = fmt.Sprint("arming/", i)
+		g.add(d)
+	}
+	g.commit(t.Context(), nil)
+	j, err := (&journalFile{path: g.file.path}).load()
+	if err != nil || len(j.Pending) != len(g.queue) || len(g.queue) == 0 {
+		t.Errorf("of %d events %d come back: %v", len(g.queue), len(j.Pending), err)
+	}
+}
+
+// A disk that cannot be read now is no damaged journal: the house stays armed, and is as it was when the disk answers again.
+func TestAJournalThatCannotBeReadNow(t *testing.T) {
+	m := &mortal{MemLog: storagetest.NewMemLog("cs-one"), touches: -1, up: time.Hour}
+	path := filepath.Join(t.TempDir(), journalName)
+	g := bareGuard(m, path)
+	if err := g.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a := &ask{wish: arming.Arm{By: arming.Actor{User: "li", Via: "code"}, Partition: "house", Mode: arming.Away, Force: []string{"hall", "smoke"}}, done: make(chan error, 1)}
+	g.work(t.Context(), []*ask{a})
+	if err := <-a.done; err != nil {
+		t.Fatal(err)
+	}
+	data, away := filepath.Dir(path), filepath.Join(t.TempDir(), "away")
+	if err := errors.Join(os.Rename(data, away), os.WriteFile(data, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	g = bareGuard(m, path)
+	for range guardReads - 1 {
+		if err := g.begin(t.Context()); err == nil {
+			t.Fatal("it begins without its journal")
+		}
+	}
+	if err := errors.Join(os.Remove(data), os.Rename(away, data)); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if mode := g.view().Partitions[0].Mode; mode != arming.Away {
+		t.Errorf("it is armed %q, want away", mode)
+	}
+}
+
+// A disk that never gives the journal holds up the smoke detectors only for a moment.
+func TestAJournalThatCanNeverBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := bareGuard(&mortal{MemLog: storagetest.NewMemLog("cs-one"), touches: -1, up: time.Hour}, filepath.Join(path, journalName))
+	for n := 1; ; n++ {
+		if err := g.begin(t.Context()); err == nil {
+			break
+		} else if n == guardReads {
+			t.Fatal(err)
+		}
+	}
+	a := &ask{word: &event.Draft{Kind: event.KindZoneChanged, Qualifier: event.QualifierNew, Zone: "smoke", Source: "line/smoke", Severity: event.SeverityNotice,
+		Body: event.NewBody(event.Text(event.TagState, "active"))}, done: make(chan error, 1)}
+	g.work(t.Context(), []*ask{a})
+	if !slices.ContainsFunc(g.queue, func(e entry) bool { return e.draft.Kind == event.KindAlarmRaised && e.draft.Zone == "smoke" }) {
+		t.Errorf("smoke is no alarm: %+v", g.queue)
 	}
 }
