@@ -211,7 +211,6 @@ func TestWrongBoxes(t *testing.T) {
 	}
 }
 
-// TestBoxRestarts is a box whose counts begin again: what it has counted since is lost to us.
 // TestBoxThatHangsUp holds that a box that answers and hangs up, again and again, is tried less and less often: it must not
 // fill the log with a zone that comes and goes.
 func TestBoxThatHangsUp(t *testing.T) {
@@ -263,6 +262,7 @@ func TestBoxThatHangsUp(t *testing.T) {
 	must(t, group.Wait())
 }
 
+// TestBoxRestarts is a box whose counts begin again: what it has counted since is lost to us.
 func TestBoxRestarts(t *testing.T) {
 	n := newBench(t)
 	edges := follow(t, n.client(0), "door")
@@ -282,6 +282,20 @@ func TestBoxRestarts(t *testing.T) {
 	n.on()
 	if e := next(t, edges); e.Quality != bus.Present || e.LineSeq != 1 || e.Lost != 1 || !e.Level {
 		t.Fatalf("%+v: want one edge lost, which the new box counted before we came", e)
+	}
+}
+
+// TestUncountedEdge is a box that finds another level than it told and has counted no edge: the level is believed, not the count.
+func TestUncountedEdge(t *testing.T) {
+	edges := follow(t, script(t, "linesock 1", "ok watch door 0 5 3", "ok watch door 1 5 3", "ok watch door 0 4 2"), "door")
+	if e := next(t, edges); e.Quality != bus.Present || e.Level {
+		t.Fatalf("%+v", e)
+	}
+	if e := next(t, edges); e.Quality != bus.Present || !e.Level || e.LineSeq != 3 {
+		t.Fatalf("%+v: want the level that the box reads now", e)
+	}
+	if e := next(t, edges); e.Quality != bus.Missing { // the third answer is older than what is known
+		t.Fatalf("%+v", e)
 	}
 }
 

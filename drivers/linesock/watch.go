@@ -15,6 +15,7 @@ type heard struct {
 	cfg     bus.LineConfig
 	counted bool   // lineSeq is known from some session
 	lineSeq uint64 // of the last word
+	level   bool   // of the last word
 	spoke   bool   // has spoken in this session
 	missing bool   // told as missing
 }
@@ -137,14 +138,14 @@ func (w *watch) take(ctx context.Context, m message) error {
 	if m.kind == kindRefused {
 		return w.tellMissing(ctx, l, m.text)
 	}
-	if l.spoke && !l.missing && m.lineSeq <= l.lineSeq {
+	if l.spoke && !l.missing && (m.lineSeq < l.lineSeq || m.lineSeq == l.lineSeq && m.level == l.level) {
 		return nil // known already: the answer to a watch may cross an edge
 	}
 	e := bus.Edge{Line: m.line, Quality: bus.Present, Level: m.level, KernelNS: m.kernelNS, LineSeq: m.lineSeq, Lost: l.lost(m)}
 	if m.kind == kindEdge {
 		e.Quality, e.Seq = bus.Changed, m.seq
 	}
-	l.counted, l.spoke, l.lineSeq, l.missing = true, true, m.lineSeq, false
+	l.counted, l.spoke, l.lineSeq, l.level, l.missing = true, true, m.lineSeq, m.level, false
 	return w.tell(ctx, e)
 }
 
