@@ -106,6 +106,9 @@ func (m *machine) flow(now time.Time) {
 	case m.flowing && held >= m.mainsAfter:
 		m.failed = true
 	case !m.flowing && held >= backAfter:
+		if m.failed { // that it is back is told at once; a battery that stays low is told anew
+			m.low, m.lowFor = false, time.Time{}
+		}
 		m.failed = false
 	}
 }

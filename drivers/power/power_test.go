@@ -64,6 +64,8 @@ func TestMachine(t *testing.T) {
 		"currents between the bounds":    {[]span{{10, 13600, 0, nil}, {60, 13600, 40, nil}, {60, 12700, 60, nil}, {60, 12700, 40, nil}}, []string{"0 unknown>mains status notice", "100 mains>battery new warning"}},
 		"an empty battery":               {[]span{{60, 12000, 900, nil}, {20, 11500, 900, nil}, {20, 11700, 900, nil}, {20, 11900, 900, nil}}, []string{"30 unknown>battery new warning", "65 battery>battery-low new warning", "100 battery-low>battery status notice"}},
 		"charged again":                  {[]span{{60, 11500, 900, nil}, {30, 12600, -2000, nil}}, []string{"5 unknown>battery-low new warning", "60 battery-low>battery status notice", "70 battery>mains restore notice"}},
+		"mains back, battery still flat": {[]span{{60, 11500, 900, nil}, {30, 11700, -900, nil}}, []string{"5 unknown>battery-low new warning", "70 battery-low>mains restore notice"}},
+		"mains back, battery dead":       {[]span{{60, 11500, 900, nil}, {30, 11500, -900, nil}}, []string{"5 unknown>battery-low new warning", "70 battery-low>mains restore notice", "75 mains>battery-low new warning"}},
 		"a siren starts":                 {[]span{{10, 13600, 0, nil}, {4, 11000, 3000, nil}, {60, 13600, 0, nil}}, []string{"0 unknown>mains status notice"}},
 		"the chip is gone":               {[]span{{10, 13600, 0, nil}, {60, 0, 0, errGone}, {10, 13600, 0, nil}}, []string{"0 unknown>mains status notice", "12 mains>missing new warning chip", "70 missing>mains restore notice chip"}},
 		"never there":                    {[]span{{60, 0, 0, errGone}}, []string{"2 unknown>missing new warning chip"}},
