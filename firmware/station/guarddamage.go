@@ -9,32 +9,29 @@ import (
 // reasonDamaged is the reason of what is told when the journal of arming cannot be believed.
 const reasonDamaged = "journal-damaged"
 
-// damagedLook is how many of the log's last events in the main lane are looked through for what was told of the partitions.
+// damagedLook is how many of the log's last seqs are looked through at first for what was told of the partitions.
 const damagedLook = 4096
 
 // damaged sets a journal aside that says nothing. The partitions come up disarmed, and the kinds that are always on go on. Arming by
 // itself would be worse: nobody knows which zones were left out, and whoever is in the house then raises an alarm that cannot be
-// told from a true one. But what the log last told of a partition is known: one that was armed is an alarm of its own, so that no
-// broken disk, and nobody with a hand on it, disarms a house unnoticed.
+// told from a true one. But what the log last told of a partition is known: unless it was disarmed it is an alarm of its own, so that
+// no broken disk, and nobody with a hand on it, disarms a house unnoticed.
 func (g *guard) damaged(damage error) {
 	aside := g.file.setAside()
 	g.log.Error("the journal of arming cannot be used: the partitions are disarmed, arm them again", "err", errors.Join(damage, aside))
 	last := g.lastTold()
 	for _, p := range g.plan.Partitions {
 		was := last[p.ID]
-		if was.state == "" {
-			was.state = "unknown"
-		}
 		g.add(event.Draft{
 			Kind: event.KindPartitionChanged, Qualifier: event.QualifierStatus, Source: "arming/" + p.ID, Severity: event.SeverityWarning,
-			Body: event.NewBody(event.Text(event.TagPartition, p.ID), event.Text(event.TagState, "disarmed"), event.Text(event.TagPrevious, was.state),
+			Body: event.NewBody(event.Text(event.TagPartition, p.ID), event.Text(event.TagState, "disarmed"), event.Text(event.TagPrevious, orUnknown(was.state)),
 				event.Text(event.TagReason, reasonDamaged), event.Text(event.TagDetail, "what was armed is not known: arm again; the file is kept beside the journal")),
 		})
-		if was.mode != "" {
+		if was.mode != "" || was.state == "" {
 			g.add(event.Draft{
 				Kind: event.KindAlarmRaised, Qualifier: event.QualifierNew, Source: "arming/" + p.ID, Severity: event.SeverityAlarm,
 				Body: event.NewBody(event.Text(event.TagPartition, p.ID), event.Text(event.TagReason, reasonDamaged), event.Text(event.TagState, "disarmed"),
-					event.Text(event.TagMode, was.mode), event.Text(event.TagDetail, "it was "+was.state+", and is not any more")),
+					event.Text(event.TagMode, was.mode), event.Text(event.TagDetail, "it was "+orUnknown(was.state)+", and is disarmed now")),
 			})
 		}
 	}
@@ -43,25 +40,44 @@ func (g *guard) damaged(damage error) {
 // toldState is what an event told of a partition.
 type toldState struct{ state, mode string }
 
-// lastTold is what the log last told of each partition, as far back as is looked.
+// lastTold is what the log last told of each partition. A log is read forward only: so it looks back in spans that double, until it
+// has met them all.
 func (g *guard) lastTold() map[string]toldState {
-	last := map[string]toldState{}
-	head := g.veil.log.Head(event.LaneMain)
-	for after := head - min(head, damagedLook); after < head; {
-		events, err := g.veil.log.Read(event.LaneMain, after, 256)
-		if err != nil || len(events) == 0 {
-			break
-		}
-		for _, e := range events {
-			after = e.Seq
-			partition, ok := e.Body.Text(event.TagPartition)
-			if e.Kind != event.KindPartitionChanged || !ok {
-				continue
+	last, wanted := map[string]toldState{}, map[string]bool{}
+	for _, p := range g.plan.Partitions {
+		wanted[p.ID] = true
+	}
+	upto := g.veil.log.Head(event.LaneMain)
+	for span := uint64(damagedLook); upto > 0 && len(wanted) > 0; span *= 2 {
+		from := upto - min(span, upto)
+		for id, told := range g.toldIn(from, upto) {
+			if wanted[id] {
+				last[id] = told
+				delete(wanted, id)
 			}
-			state, _ := e.Body.Text(event.TagState)
-			mode, _ := e.Body.Text(event.TagMode)
-			last[partition] = toldState{state, mode}
 		}
+		upto = from
 	}
 	return last
+}
+
+// toldIn is what the events behind seq from and up to seq upto last told of partitions.
+func (g *guard) toldIn(from, upto uint64) map[string]toldState {
+	last := map[string]toldState{}
+	for {
+		events, err := g.veil.log.Read(event.LaneMain, from, 256)
+		if err != nil || len(events) == 0 {
+			return last
+		}
+		for _, e := range events {
+			if from = e.Seq; from > upto {
+				return last
+			}
+			if partition, ok := e.Body.Text(event.TagPartition); ok && e.Kind == event.KindPartitionChanged {
+				state, _ := e.Body.Text(event.TagState)
+				mode, _ := e.Body.Text(event.TagMode)
+				last[partition] = toldState{state, mode}
+			}
+		}
+	}
 }

@@ -215,3 +215,35 @@ func TestTheDailyTestBesidePartitions(t *testing.T) {
 		t.Errorf("arming has raised %+v", got)
 	}
 }
+
+// However much the log was told since the house was armed, and also when the log does not know: a broken journal is an alarm.
+func TestADamagedJournalIsAnAlarmHoweverOldTheArming(t *testing.T) {
+	armed := event.Draft{At: time.Unix(1700000000, 0), Kind: event.KindPartitionChanged, Qualifier: event.QualifierStatus, Source: "arming/house",
+		Severity: event.SeverityNotice, Body: event.NewBody(event.Text(event.TagPartition, "house"), event.Text(event.TagState, "armed_away"), event.Text(event.TagMode, "away"))}
+	for name, told := range map[string][]event.Draft{"long ago": {armed}, "never": nil} {
+		t.Run(name, func(t *testing.T) {
+			m := &mortal{MemLog: storagetest.NewMemLog("cs-one"), touches: -1, up: time.Hour}
+			since := told
+			for range 10_000 {
+				since = append(since, note(event.KindStationStarted, event.SeverityTrace))
+			}
+			since = append(since, note(event.KindStationStarted, event.SeverityNotice))
+			for portion := range slices.Chunk(since, eventlog.MaxDrafts) {
+				if _, err := m.Append(t.Context(), portion...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			g := bareGuard(m, filepath.Join(t.TempDir(), journalName))
+			if err := os.WriteFile(g.file.path, []byte("gone"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := g.begin(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			raised := all(t, m, event.KindAlarmRaised)
+			if len(raised) != 1 || text(raised[0], event.TagReason) != reasonDamaged {
+				t.Errorf("raised is %+v", raised)
+			}
+		})
+	}
+}
