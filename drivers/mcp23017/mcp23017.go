@@ -218,7 +218,8 @@ func (e *Expander) check() error {
 	return e.heed(word(r[:], regFlag), word(r[:], regCapture), word(r[:], regLevel), monotonic())
 }
 
-// setUp takes over a chip: its outputs as they stand, unless this expander has set them itself. It needs the turn.
+// setUp takes over a chip: its outputs as they stand, unless this expander has set them itself, and what is watched as inputs.
+// It needs the turn.
 func (e *Expander) setUp() error {
 	first := e.at.IsZero()
 	if first {
@@ -227,6 +228,11 @@ func (e *Expander) setUp() error {
 			return err
 		}
 		e.direct, e.latch = word(r[:], regDirection), word(r[:], regLatch)
+	}
+	for pin, l := range e.lines {
+		if l.watched > 0 {
+			e.direct |= 1 << pin
+		}
 	}
 	if err := e.write(e.latch, e.direct); err != nil {
 		return err

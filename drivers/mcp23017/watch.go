@@ -84,35 +84,19 @@ func (e *Expander) join(ctx context.Context, w *watcher) error {
 	}
 	defer e.give()
 	e.watchers[w] = true
-	if err := e.poll(monotonic()); err == nil {
-		for _, l := range w.lines {
-			if l.pin >= 0 && e.direct>>l.pin&1 == 0 {
-				if err := e.release(l.pin); err != nil {
-					return e.fail(err)
-				}
-			}
-		}
-	}
 	for _, l := range w.lines {
-		if l.pin >= 0 {
-			e.lines[l.pin].watched++
-			continue
-		}
-		if !l.missing {
+		if l.pin < 0 {
 			l.missing = true
 			w.say(bus.Edge{Line: l.cfg.Line, Reason: e.String() + " has no such line"})
+			continue
+		}
+		e.lines[l.pin].watched++
+		if e.direct>>l.pin&1 == 0 {
+			e.ready = false // an output is to be an input
 		}
 	}
+	_ = e.poll(monotonic()) // told to all watchers as missing
 	w.order()
-	return nil
-}
-
-// release makes an output of a former run an input.
-func (e *Expander) release(pin int) error {
-	e.direct |= 1 << pin
-	if err := e.write(e.latch, e.direct); err != nil {
-		return err
-	}
 	return nil
 }
 
