@@ -8,6 +8,10 @@
 //
 // What was due while the agent was down is told after its restart, with the reason down, two days back.
 //
+// On a card reader a touch is handed on, once however long the button is held and however bad the contact is; what it means
+// is not for the driver to know. A reader has no electronics of its own: with its two wires shorted it is missing, with one of
+// them cut it reads as a reader that nobody touches.
+//
 // DS1990A data sheet: 64-bit code of family 01, 48-bit number and CRC-8; search as in Maxim application note 187. Codes of other
 // families count if they are on a roster and are passed over if not: a thermometer on the same wire is no stranger.
 package ibutton
@@ -45,7 +49,7 @@ const (
 	stateMissing = "missing"
 )
 
-// Driver watches the tours of a station.
+// Driver watches the readers of a station.
 type Driver struct {
 	o       Options
 	readers []*reader
@@ -62,12 +66,14 @@ type watched struct {
 	tour
 }
 
-// reader is one bus and the checkpoints that hang on it.
+// reader is one bus, and what it is: checkpoints of tours, a card reader, or both.
 type reader struct {
 	name     string
 	wire     bus.OneWire
 	presence presence // only its own goroutine looks
+	touches  touches  // and here, too
 	points   []checkpoint
+	card     string // id of the card reader; "" = it is none
 	state    string
 	since    time.Time
 }
@@ -90,7 +96,13 @@ func New(o Options) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{o: o, backlog: backlog.New("tours", o.Log)}
-	byName := map[string]*reader{}
+	on := func(name string, wire bus.OneWire) *reader {
+		i := slices.IndexFunc(d.readers, func(r *reader) bool { return r.name == name })
+		if i < 0 {
+			i, d.readers = len(d.readers), append(d.readers, &reader{name: name, wire: wire, state: stateUnknown, since: o.Now()})
+		}
+		return d.readers[i]
+	}
 	for _, c := range o.Tours {
 		t := &watched{cfg: c, tour: tour{order: c.Order}}
 		for _, w := range c.Windows {
@@ -102,24 +114,27 @@ func New(o Options) (*Driver, error) {
 		}
 		for _, p := range c.Checkpoints {
 			t.points = append(t.points, p.ID)
-			r := byName[p.Bus]
-			if r == nil {
-				r = &reader{name: p.Bus, wire: p.Wire, state: stateUnknown, since: o.Now()}
-				byName[p.Bus] = r
-				d.readers = append(d.readers, r)
-			}
+			r := on(p.Bus, p.Wire)
 			r.points = append(r.points, checkpoint{t, p.ID})
 		}
 		d.tours = append(d.tours, t)
 		t.start(progress{}, o.Now())
 	}
+	for _, c := range o.Readers {
+		on(c.Bus, c.Wire).card = c.ID
+	}
 	return d, nil
 }
 
 // String names the driver as logs do.
-func (d *Driver) String() string { return fmt.Sprintf("tours (%d)", len(d.tours)) }
+func (d *Driver) String() string {
+	if len(d.o.Readers) == 0 {
+		return fmt.Sprintf("tours (%d)", len(d.tours))
+	}
+	return fmt.Sprintf("tours (%d), card readers (%d)", len(d.tours), len(d.o.Readers))
+}
 
-// Snapshot is the present state of each checkpoint's reader: up, missing or unknown.
+// Snapshot is the present state of each checkpoint's reader and of each card reader: up, missing or unknown.
 func (d *Driver) Snapshot() []drivers.Reading {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -131,6 +146,9 @@ func (d *Driver) Snapshot() []drivers.Reading {
 				text += fmt.Sprintf(", %s at %s", last.state, last.at.Format("15:04:05"))
 			}
 			list = append(list, drivers.Reading{Name: p.tour.cfg.ID + "/" + p.id, State: r.state, Text: text, Since: r.since})
+		}
+		if r.card != "" {
+			list = append(list, drivers.Reading{Name: r.card, State: r.state, Text: "reader " + r.name, Since: r.since})
 		}
 	}
 	return list
@@ -244,6 +262,9 @@ func (d *Driver) poll(ctx context.Context, r *reader) error {
 		}
 		come, err := r.presence.heard(found, err)
 		d.found(r, come, err)
+		if r.card != "" && err == nil {
+			d.cards(ctx, r, found, come)
+		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -264,6 +285,24 @@ func (d *Driver) found(r *reader, come []bus.ROM, err error) {
 		d.touched(r, rom, now)
 	}
 }
+
+// cards hands on what touches a card reader. A button of a tour's roster is a guard's, and a chip that is no button and nobody's
+// is no card.
+func (d *Driver) cards(ctx context.Context, r *reader, found, come []bus.ROM) {
+	for _, rom := range r.touches.heard(found, come, d.o.Now()) {
+		if !r.guards(rom) && (d.owned(rom) || rom.Family() == familyDS1990A) {
+			d.o.Touch(ctx, r.card, rom)
+		}
+	}
+}
+
+// guards says whether a button is on the roster of a tour that comes by.
+func (r *reader) guards(rom bus.ROM) bool {
+	return slices.ContainsFunc(r.points, func(p checkpoint) bool { return p.tour.cfg.Roster[rom] != "" })
+}
+
+// owned says whether a button is somebody's card.
+func (d *Driver) owned(rom bus.ROM) bool { return slices.Contains(d.o.Cards, rom) }
 
 // stands is the reader's state after a poll: what fails once or twice changes nothing.
 func (r *reader) stands(err error) string {
@@ -326,7 +365,7 @@ func (d *Driver) touched(r *reader, rom bus.ROM, now time.Time) {
 		}
 		d.tell(p.tour, facts, now)
 	}
-	if known || rom.Family() != familyDS1990A {
+	if known || rom.Family() != familyDS1990A || len(r.points) == 0 || r.card != "" && d.owned(rom) {
 		return
 	}
 	p := r.points[0]

@@ -2,6 +2,7 @@ package ibutton
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,6 +36,16 @@ type Tour struct {
 	Roster map[bus.ROM]string
 }
 
+// Reader is a place where people touch with their cards. Checkpoints of tours may share its bus.
+type Reader struct {
+	// ID is the station's name of the reader.
+	ID string
+	// Bus is the name of the reader's bus, which no other Reader has.
+	Bus string
+	// Wire is that bus.
+	Wire bus.OneWire
+}
+
 // Memo keeps what must outlive the agent: bytes of the driver's own. Save returns when they would survive a power cut. Load
 // gives what was saved last, nil if nothing was.
 type Memo interface {
@@ -42,10 +53,17 @@ type Memo interface {
 	Save(b []byte) error
 }
 
-// Options are the tours of a station.
+// Options are the tours and the card readers of a station.
 type Options struct {
 	// Tours have unique ids.
 	Tours []Tour
+	// Readers have unique ids.
+	Readers []Reader
+	// Cards are the buttons that are somebody's. They are no strangers to a tour on a card reader's bus, and count whatever
+	// their family; of the others only a DS1990A does.
+	Cards []bus.ROM
+	// Touch takes a touch of a Reader, of one of the Cards or of a stranger. It returns at once: the reader is not read meanwhile.
+	Touch func(ctx context.Context, reader string, rom bus.ROM)
 	// Memo remembers how far the tours have come. Without one, what was missed while the agent was down is not told.
 	Memo Memo
 	// Every is from poll to poll of a reader, 150 ms by default, at most 200 ms: people touch for half a second.
@@ -86,6 +104,20 @@ func (o Options) check() error {
 		if err := t.check(); err != nil {
 			return fmt.Errorf("tour %s: %w", t.ID, err)
 		}
+	}
+	return o.checkReaders()
+}
+
+func (o Options) checkReaders() error {
+	if len(o.Readers) > 0 && o.Touch == nil {
+		return errors.New("card readers: nobody takes their touches")
+	}
+	ids, buses := map[string]bool{}, map[string]bool{}
+	for _, r := range o.Readers {
+		if r.ID == "" || r.Wire == nil || ids[r.ID] || buses[r.Bus] || len(busSource(r.Bus)) > event.MaxName {
+			return fmt.Errorf("card reader %q on bus %.96q: want a name and a bus of its own", r.ID, r.Bus)
+		}
+		ids[r.ID], buses[r.Bus] = true, true
 	}
 	return nil
 }
