@@ -222,6 +222,9 @@ func (g *guard) restore() error {
 	if err != nil {
 		return err
 	}
+	if j.Machine == nil && g.file.path != "" && g.wasArmed() {
+		return fmt.Errorf("%w: it is gone", errJournal)
+	}
 	var queue []entry
 	for _, p := range j.Pending {
 		d, err := p.draft()

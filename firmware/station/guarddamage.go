@@ -37,6 +37,16 @@ func (g *guard) damaged(damage error) {
 	}
 }
 
+// wasArmed says that the log told of a partition last that it is armed.
+func (g *guard) wasArmed() bool {
+	for _, told := range g.lastTold() {
+		if told.mode != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // toldState is what an event told of a partition.
 type toldState struct{ state, mode string }
 

@@ -113,6 +113,7 @@ func TestADamagedJournalIsSetAside(t *testing.T) {
 		"torn":    func(b []byte) []byte { return b[:len(b)/2] },
 		"empty":   func([]byte) []byte { return nil },
 		"flipped": func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+		"gone":    func([]byte) []byte { return nil },
 		"foreign": func([]byte) []byte {
 			b, err := journal{Machine: []byte(`{"v":99}`)}.encode()
 			if err != nil {
@@ -134,13 +135,18 @@ func TestADamagedJournalIsSetAside(t *testing.T) {
 			if err := os.WriteFile(x.sirens.journal, damage(b), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			if name == "gone" {
+				if err := os.Remove(x.sirens.journal); err != nil {
+					t.Fatal(err)
+				}
+			}
 			x = startGuarded(t, dir, box, "", nil)
 			e := awaitIn(t, x.events, event.LaneMain, func(e event.Event) bool { return text(e, event.TagReason) == reasonDamaged })
 			if e.Kind != event.KindPartitionChanged || e.Severity != event.SeverityWarning || text(e, event.TagPartition) != "house" ||
 				text(e, event.TagState) != "disarmed" || text(e, event.TagPrevious) != "armed_away" {
 				t.Errorf("told is %+v", e)
 			}
-			if _, err := os.Stat(x.sirens.journal + ".damaged"); err != nil {
+			if _, err := os.Stat(x.sirens.journal + ".damaged"); err != nil && name != "gone" {
 				t.Error(err)
 			}
 			alarm := awaitIn(t, x.events, event.LaneAlarm, func(e event.Event) bool { return e.Kind == event.KindAlarmRaised })

@@ -119,7 +119,7 @@ func (f *journalFile) save(j journal) error {
 
 // setAside keeps a damaged journal for whoever wants to know how it came to that.
 func (f *journalFile) setAside() error {
-	if err := os.Rename(f.path, f.path+".damaged"); err != nil {
+	if err := os.Rename(f.path, f.path+".damaged"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("setting the damaged journal of arming aside: %w", err)
 	}
 	return syncFolder(filepath.Dir(f.path))
