@@ -11,7 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/alecthomas/kong"
+	"watchpost/tools/cli"
 )
 
 // commands is the whole command line.
@@ -41,26 +41,13 @@ func main() {
 // run is the program without its process: it parses args and runs one command.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var c commands
-	exit := -1
-	parser, err := kong.New(&c,
-		kong.Name("dispatch"),
-		kong.Description("The centre: broker, store and console of Watchpost.\n\n"+
-			"A new centre: dispatch init --dir D, dispatch user --dir D NAME, dispatch enrol --dir D …, dispatch serve --dir D."),
-		kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exit = code }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-	)
+	k, err := cli.Parse(ctx, "dispatch", "The centre: broker, store and console of Watchpost.\n\n"+
+		"A new centre: dispatch init --dir D, dispatch user --dir D NAME, dispatch enrol --dir D …, dispatch serve --dir D.", &c, args, stdout, stderr)
 	if err != nil {
-		return fmt.Errorf("building the command line: %w", err)
+		return err
 	}
-	k, err := parser.Parse(args)
-	if exit >= 0 { // help was asked for and has been printed
+	if k == nil {
 		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("%w; try `dispatch --help`", err)
 	}
 	return k.Run(deps{stdout: stdout, log: slog.New(slog.NewTextHandler(stderr, nil))})
 }

@@ -37,7 +37,8 @@ func importTable() []importRow {
 		{names("sim", "scenario qemu/... e2e"), with("uplink/topic", "firmware/station", "firmware/config", "firmware/image", "sim/..."), []string{"storage/...", "tools/dispatch/..."}, "scenarios drive what is shipped from outside; only tests look into stores and the centre"},
 		{[]string{"sim/fleet"}, with("storage/storagetest", "uplink/topic", "uplink/outbox", "firmware/station", "firmware/config", "firmware/arming", "sim/..."), nil, "the fleet is many stations in one process, configured as stations are, with the stores faked"},
 
-		{[]string{"tools/dispatch/..."}, []string{"storage/...", "uplink/..."}, nil, "the centre is a second application: it reads the contracts, never drivers or firmware"},
+		{[]string{"tools/cli"}, nil, nil, "the manner of a command line is the same for all, whatever they do"},
+		{[]string{"tools/dispatch/..."}, []string{"storage/...", "uplink/...", "tools/cli"}, nil, "the centre is a second application: it reads the contracts, never drivers or firmware"},
 		{[]string{"tools/simctl/..."}, append(decoders(), "sim/..."), nil, "simctl starts what is shipped as child processes; the simulators are its own, the firmware's insides are not"},
 		{[]string{"tools/stationctl/...", "tools/flash/...", "tools/imagebuild/...", "tools/lint/..."}, decoders(), nil, "a tool reads formats and contracts; it does not run parts of a station"},
 	}
@@ -50,6 +51,7 @@ func decoders() []string {
 		"drivers/dc09", "drivers/contactid", "drivers/osdp",
 		"uplink/topic", "uplink/identity", "uplink/access",
 		"firmware/image", "firmware/status",
+		"tools/cli",
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/alecthomas/kong"
+	"watchpost/tools/cli"
 )
 
 // commands is the whole command line.
@@ -59,25 +59,12 @@ func main() {
 // run is the program without its process: it parses args and runs one command until it is done or ctx ends.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var c commands
-	exit := -1
-	parser, err := kong.New(&c,
-		kong.Name("simctl"),
-		kong.Description("The other end of every wire of a Watchpost station.\n\nEach command prints \"ready\" on a line of its own when it serves, and ends at Ctrl-C."),
-		kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 110}),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exit = code }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-	)
+	k, err := cli.Parse(ctx, "simctl", "The other end of every wire of a Watchpost station.\n\nEach command prints \"ready\" on a line of its own when it serves, and ends at Ctrl-C.", &c, args, stdout, stderr)
 	if err != nil {
-		return fmt.Errorf("building the command line: %w", err)
+		return usageError{err}
 	}
-	k, err := parser.Parse(args)
-	if exit >= 0 { // help was asked for and has been printed
+	if k == nil {
 		return nil
-	}
-	if err != nil {
-		return usageError{fmt.Errorf("%w; try `simctl --help`", err)}
 	}
 	return k.Run(deps{stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.NewTextHandler(stderr, nil))})
 }

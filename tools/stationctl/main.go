@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
+	"watchpost/tools/cli"
 )
 
 // commands is the whole command line.
@@ -73,26 +73,13 @@ func exitCode(err error) int {
 // run is the program without its process: it parses args and runs one command.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var c commands
-	exit := -1
-	parser, err := kong.New(&c,
-		kong.Name("stationctl"),
-		kong.Description("The technician's and the villager's command at a Watchpost station.\n\n"+
-			"Codes are asked for on the terminal, or read from standard input or --code-file; they are never arguments."),
-		kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 110}),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exit = code }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-	)
+	k, err := cli.Parse(ctx, "stationctl", "The technician's and the villager's command at a Watchpost station.\n\n"+
+		"Codes are asked for on the terminal, or read from standard input or --code-file; they are never arguments.", &c, args, stdout, stderr)
 	if err != nil {
-		return fmt.Errorf("building the command line: %w", err)
+		return usageError{err}
 	}
-	k, err := parser.Parse(args)
-	if exit >= 0 { // help was asked for and has been printed
+	if k == nil {
 		return nil
-	}
-	if err != nil {
-		return usageError{fmt.Errorf("%w; try `stationctl --help`", err)}
 	}
 	return k.Run(deps{stdin: stdin, stdout: stdout, stderr: stderr, door: door{c.Door}, now: time.Now})
 }
