@@ -61,9 +61,10 @@ type Options struct {
 
 // Driver is the loops of one bus.
 type Driver struct {
-	o     Options
-	chips []*chip
-	loops []*loop
+	o       Options
+	chips   []*chip
+	loops   []*loop
+	failing bool // the last pass found that the bus does not work
 
 	mu sync.Mutex // guards reference of all chips, and code and held of all loops
 }

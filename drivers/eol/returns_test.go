@@ -8,7 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"watchpost/drivers/ads1115"
 	"watchpost/drivers/bus"
+	"watchpost/drivers/buswatch"
 	"watchpost/sim/board/circuit"
 )
 
@@ -75,4 +77,28 @@ func TestBusGone(t *testing.T) {
 	if err := broken(bus.ErrNoAnswer); err != nil {
 		t.Errorf("a silent chip: %v", err)
 	}
+}
+
+// TestGlitch: one transaction that fails for an interference is no fault of all zones (while armed that is an alarm); one that
+// fails again is.
+func TestGlitch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 1, "4k7-dual")
+		watched, err := buswatch.New(buswatch.Options{ID: "chips", Bus: b.bus})
+		must(t, err)
+		b.d.chips[0].cfg.ADC, err = ads1115.New(watched, 0x48)
+		must(t, err)
+		defer b.run()()
+		<-time.After(time.Second)
+		b.told()
+		for range 20 {
+			b.bus.Stick(true)
+			<-time.After(scanEvery)
+			b.bus.Stick(false)
+			<-time.After(1777 * time.Millisecond)
+		}
+		b.want(time.Second)
+		b.bus.Stick(true)
+		b.want(time.Second, "z0 normal>missing bus warning", "z1 normal>missing bus warning", "z2 normal>missing bus warning")
+	})
 }

@@ -20,6 +20,7 @@ const (
 	agreeing   = 3                      // readings in a row that make a change
 	unsteady   = 50                     // readings without an agreement that make a fault
 	fullScan   = 10                     // each so many scans read the excitation, too, and ask the chips what they did
+	retryAfter = 300 * time.Millisecond // the first failure of the bus; a watch over it turns users away for 250 ms
 	stuckPause = time.Second            // between two attempts at a bus that does not work
 )
 
@@ -57,7 +58,9 @@ func (d *Driver) scan(ctx context.Context) error {
 			return nil
 		}
 		if errors.Is(err, errBus) {
-			next = d.o.Now().Add(stuckPause)
+			next = d.o.Now().Add(d.fail(err))
+		} else {
+			d.failing = false
 		}
 		for _, l := range d.loops {
 			l.zone.Tick()
@@ -102,9 +105,6 @@ func (d *Driver) pass(ctx context.Context, timer *time.Timer, all, careful bool)
 	}
 	for i := range longest {
 		if err := d.round(ctx, timer, i, careful); err != nil {
-			if errors.Is(err, errBus) {
-				d.lose(err)
-			}
 			return err
 		}
 	}
@@ -213,17 +213,23 @@ func (d *Driver) observe(l *loop, code ads1115.Code, c class, why error) {
 	}
 }
 
-// lose tells all loops that the bus does not work: no reading of theirs counts until there are new ones.
-func (d *Driver) lose(why error) {
+// fail hears that the bus does not work, and says when to try it again. No reading counts until there are new ones. Once may be
+// an interference, and while armed a missing zone is an alarm; twice in a row is told of all loops.
+func (d *Driver) fail(why error) time.Duration {
 	for _, c := range d.chips {
 		c.err = why
 	}
 	for _, l := range d.loops {
-		if c := (class{zone.Missing, "bus", -1}); l.held != c {
+		if c := (class{zone.Missing, "bus", -1}); d.failing && l.held != c {
 			d.settle(l, 0, c, why)
 		}
-		l.equal, l.tries = 0, 0
+		l.equal = 0
 	}
+	if d.failing {
+		return stuckPause
+	}
+	d.failing = true
+	return retryAfter
 }
 
 // settle makes a class the one that holds, and tells it.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"watchpost/drivers/bus"
+	"watchpost/drivers/buswatch"
 )
 
 // glitch is a bus one of whose transactions fails.
@@ -47,6 +48,44 @@ func TestWatchFormerOutput(t *testing.T) {
 			}
 			b.chip.Set(0, true)
 			l.want(time.Second, "CH")
+		})
+	}
+}
+
+// TestGlitch: a transaction that fails for an interference is no fault of sixteen lines; one that fails for longer is.
+func TestGlitch(t *testing.T) {
+	for name, fault := range map[string]func(*board, bool){
+		"stuck": func(b *board, on bool) { b.bus.Stick(on) },
+		"no answer": func(b *board, on bool) {
+			must(t, map[bool]func(uint16) error{true: b.bus.Pull, false: b.bus.Plug}[on](address))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, b := open(t, false)
+				watched, err := buswatch.New(buswatch.Options{ID: "chips", Bus: b.bus})
+				must(t, err)
+				e, err := New(Options{Bus: watched, Address: address, Names: names()})
+				must(t, err)
+				l := listen(t, e, bus.LineConfig{Line: "door"})
+				defer l.stop()
+				l.want(time.Second, "PL")
+				for range 20 {
+					fault(b, true)
+					<-time.After(pollEvery)
+					fault(b, false)
+					<-time.After(777 * time.Millisecond)
+				}
+				l.want(time.Second)
+				fault(b, true)
+				<-time.After(10 * time.Millisecond)
+				b.chip.Set(0, true)
+				l.want(time.Second, "M")
+				fault(b, false)
+				if e := l.want(time.Second, "PH"); e[0].Lost != 1 {
+					t.Errorf("%+v", e)
+				}
+			})
 		})
 	}
 }

@@ -66,7 +66,8 @@ type Expander struct {
 
 	turn     chan struct{} // one place: who has it uses the bus and the fields below
 	ready    bool          // the chip is set up
-	dead     string        // why it is not, "" = it is or was not asked yet
+	dead     string        // why it is told as missing, "" = it is not
+	failing  time.Time     // since when it cannot be used, zero = it can, or was not asked yet
 	direct   uint16        // directions, 1 = input
 	latch    uint16
 	level    uint16
@@ -181,13 +182,21 @@ func (e *Expander) take(ctx context.Context) error {
 
 func (e *Expander) give() { <-e.turn }
 
-// fail notes that the chip cannot be read, and tells all who watch. It needs the turn.
+// fail notes that the chip cannot be used, and tells all who watch if that lasts: one transaction that an interference has
+// spoiled is no fault of sixteen lines. It needs the turn.
 func (e *Expander) fail(err error) error {
 	err = fmt.Errorf("%s: %w", e, err)
+	now := e.o.Now()
+	if e.ready = false; e.failing.IsZero() {
+		e.failing = now
+	}
+	if now.Sub(e.failing) < retryEvery {
+		return err
+	}
 	if e.dead == "" {
 		e.o.Log.Warn("expander lost", "chip", e.String(), "error", err)
 	}
-	e.dead, e.ready = err.Error(), false
+	e.dead = err.Error()
 	for w := range e.watchers {
 		w.lose(e.dead)
 	}
@@ -265,7 +274,7 @@ func (e *Expander) poll(kernelNS int64) error {
 			if e.dead != "" {
 				e.o.Log.Info("expander found", "chip", e.String())
 			}
-			e.dead = ""
+			e.dead, e.failing = "", time.Time{}
 			return e.heed(word(r[:], regFlag-from), word(r[:], regCapture-from), word(r[:], regLevel-from), kernelNS)
 		}
 		e.o.Log.Warn("expander has lost its settings, setting it up again", "chip", e.String())

@@ -12,9 +12,9 @@ import (
 
 // When the chip is read.
 const (
-	pollEvery = 20 * time.Millisecond  // without an interrupt line, or while a level has yet to hold
-	lookEvery = time.Second            // with one: a dead chip makes no interrupt
-	deadEvery = 200 * time.Millisecond // while it does not answer
+	pollEvery  = 20 * time.Millisecond  // without an interrupt line, or while a level has yet to hold
+	lookEvery  = time.Second            // with one: a dead chip makes no interrupt
+	retryEvery = 300 * time.Millisecond // while it does not answer; a watch over the bus turns users away for 250 ms
 )
 
 // watcher is one call of Watch. All of it needs the expander's turn but wake.
@@ -95,7 +95,9 @@ func (e *Expander) join(ctx context.Context, w *watcher) error {
 			e.ready = false // an output is to be an input
 		}
 	}
-	_ = e.poll(monotonic()) // told to all watchers as missing
+	if err := e.poll(monotonic()); err != nil {
+		w.lose(err.Error())
+	}
 	w.order()
 	return nil
 }
@@ -136,7 +138,7 @@ func (e *Expander) keep(ctx context.Context, w *watcher, interrupts <-chan bus.E
 			return nil
 		}
 		if due && (wired || e.o.Now().Sub(e.at) >= pollEvery/2) {
-			_ = e.poll(kernelNS) // told to all watchers as missing
+			_ = e.poll(kernelNS) // if it lasts it is told to all watchers
 		}
 		timer.Reset(e.pause(w, wired))
 		e.give()
@@ -145,8 +147,8 @@ func (e *Expander) keep(ctx context.Context, w *watcher, interrupts <-chan bus.E
 
 // pause is how long the chip may be left alone. It needs the turn.
 func (e *Expander) pause(w *watcher, wired bool) time.Duration {
-	if e.dead != "" {
-		return deadEvery
+	if !e.failing.IsZero() {
+		return retryEvery
 	}
 	for _, l := range w.lines {
 		if l.pending {
