@@ -98,7 +98,7 @@ func appendStamp(dst []byte, t time.Time) []byte {
 // fillPad fills b with random bytes; the three that would end the pad are moved by one.
 func fillPad(b []byte, random io.Reader) error {
 	if _, err := io.ReadFull(random, b); err != nil {
-		return fmt.Errorf("random pad of an answer: %w", err)
+		return fmt.Errorf("random pad: %w", err)
 	}
 	for i, c := range b {
 		if c == '|' || c == '[' || c == ']' {
