@@ -115,7 +115,7 @@ func (w work) journal() *workJournal {
 }
 
 // Restore takes up a journal of an earlier run, before Started; nil is the first start. What the plan does not know any more is
-// forgotten. An error wraps ErrJournal and means that the journal cannot be believed; the machine is then as New made it.
+// forgotten; Started tells of a partition that was armed. An error wraps ErrJournal and means that the journal cannot be believed; the machine is then as New made it.
 func (m *Machine) Restore(b []byte, now Instant) error {
 	if m.started {
 		return fmt.Errorf("%w: it comes before Started", ErrJournal)
@@ -140,6 +140,12 @@ func (m *Machine) Restore(b []byte, now Instant) error {
 	for _, p := range m.partitions {
 		if d, ok := j.Partitions[p.ID]; ok {
 			r.partition(p, d)
+		}
+	}
+	m.gone = map[string]State{}
+	for id, d := range j.Partitions {
+		if m.byID[id] == nil && d.Mode != "" {
+			m.gone[id] = d.State
 		}
 	}
 	for _, z := range m.zones {
@@ -205,7 +211,7 @@ func (r reader) check(j journal) error {
 	}
 	works("station", j.Test)
 	for id, p := range j.Partitions {
-		if p.Mode != "" && !p.Mode.valid() || !validState(p.State) || p.Mode == "" && (p.Exit|p.Entry != 0) {
+		if !validID(id) || p.Mode != "" && !p.Mode.valid() || !validState(p.State) || p.Mode == "" && (p.Exit|p.Entry != 0) {
 			complain("partition %q: state %q, mode %q", id, p.State, p.Mode)
 		}
 		deadlines("partition "+id, p.Exit, p.Entry, p.Sounding, p.Settle, p.Walk)

@@ -150,6 +150,35 @@ func TestJournalOfAnotherPlan(t *testing.T) {
 	wantRaised(t, r.later(30*time.Second), "door")          // it waited, and is gone
 }
 
+// A partition that was armed and is not in the plan any more is not forgotten in silence, and told once.
+func TestAnArmedPartitionThatIsGoneIsTold(t *testing.T) {
+	for _, armed := range []bool{true, false} {
+		r := village(t)
+		if armed {
+			r.do(armNow(arming.Away))
+		}
+		r.plan.Partitions[0].ID = "home"
+		for i := range r.plan.Zones {
+			r.plan.Zones[i].Partition = "home"
+		}
+		r.plan.Users = users()
+		told := events(r.restart(), event.KindPartitionChanged, "")
+		if !armed {
+			if len(told) > 0 {
+				t.Errorf("it was disarmed, and told is %+v", told)
+			}
+			continue
+		}
+		if len(told) != 1 || told[0].Severity != event.SeverityWarning || told[0].Source != "arming/house" || text(told[0], event.TagPrevious) != "armed_away" ||
+			text(told[0], event.TagState) != "disarmed" || text(told[0], event.TagReason) != "not-in-plan" || text(told[0], event.TagPartition) != "house" {
+			t.Errorf("told is %+v", told)
+		}
+		if again := events(r.restart(), event.KindPartitionChanged, ""); len(again) > 0 {
+			t.Errorf("told again: %+v", again)
+		}
+	}
+}
+
 // What is no journal of this version is refused by what is wrong with it, and leaves a machine that can begin.
 func TestJournalsThatCannotBeBelieved(t *testing.T) {
 	r, good := eventful(t)

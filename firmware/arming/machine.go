@@ -3,6 +3,8 @@ package arming
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -24,6 +26,7 @@ type Machine struct {
 	test    work          // of the whole station
 	looked  time.Time     // the minute in which the schedules were looked at last
 
+	gone   map[string]State // partitions of the journal that were armed and are not in the plan
 	out    []Effect
 	driven map[string]string // outputs to be driven at the end of the step → why
 	cached []byte            // the journal, nil = it has changed
@@ -115,7 +118,10 @@ func (m *Machine) start() {
 			m.driven[id] = causeRestart
 		}
 	}
-	m.cached = nil
+	for _, id := range slices.Sorted(maps.Keys(m.gone)) {
+		m.tellGone(id, m.gone[id])
+	}
+	m.gone, m.cached = nil, nil
 }
 
 // wall is the time of the step, as it comes back from a journal.

@@ -156,6 +156,15 @@ func (m *Machine) tellLate(p *partition) {
 		event.Text(event.TagDetail, "not armed since "+p.ArmAt))
 }
 
+// tellGone tells that an armed partition is disarmed because the plan does not know it any more.
+func (m *Machine) tellGone(id string, was State) {
+	m.emit(id, event.Draft{Kind: event.KindPartitionChanged, Qualifier: event.QualifierStatus, Severity: event.SeverityWarning},
+		event.Text(event.TagState, string(StateDisarmed)), event.Text(event.TagPrevious, string(was)), event.Text(event.TagReason, reasonGone))
+}
+
+// reasonGone is the reason of partition.changed that tells an armed partition that is not in the plan any more.
+const reasonGone = "not-in-plan"
+
 // reasonLate is the reason of partition.changed that tells a partition late to close.
 const reasonLate = "late-to-close"
 
