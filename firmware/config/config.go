@@ -27,6 +27,7 @@ type Config struct {
 	Outputs    []Output    `yaml:"outputs"`
 	Partitions []Partition `yaml:"partitions"`
 	Users      []User      `yaml:"users"`
+	Readers    []Reader    `yaml:"readers"`
 	Tours      []Tour      `yaml:"tours"`
 	Watchdog   Watchdog    `yaml:"watchdog"`
 	Panels     Panels      `yaml:"panels"`

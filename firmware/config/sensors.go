@@ -22,7 +22,7 @@ type Sensor struct {
 	ADC     string  `yaml:"adc"` // level
 	Channel int     `yaml:"channel"`
 	Span    Length  `yaml:"span"`  // level: what 20 mA mean
-	Shunt   float64 `yaml:"shunt"` // in ohm: level, default 120; ina219, default 0.1
+	Shunt   float64 `yaml:"shunt"` // in ohm: level, 10 to 270, default 120; ina219, 0.001 to 10, default 0.1
 
 	Modbus Register `yaml:"modbus"`
 
@@ -176,7 +176,7 @@ func (c *Config) validateSensorWire(s *sheet, p *plant, key string, v Sensor) {
 		}
 	case "level":
 		p.channel(s, c.ADCs, key, v.ADC, v.Channel, user)
-		s.real(key+".shunt", v.Shunt, 10, 500)
+		s.real(key+".shunt", v.Shunt, 10, 270) // so that 22 mA are within 6 V
 		s.within(key+".span", int(v.Span), 100, 100_000)
 	default:
 		if modbus {

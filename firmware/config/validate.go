@@ -23,6 +23,7 @@ func (c *Config) fill(s *sheet) {
 	c.fillZones()
 	c.fillSensors(s)
 	c.fillArming(s)
+	c.fillReaders()
 	for i := range c.Cameras {
 		c.Cameras[i].Pull = cmp.Or(c.Cameras[i].Pull, "on-demand")
 		c.Cameras[i].Linger = cmp.Or(c.Cameras[i].Linger, 10*time.Second)
@@ -134,6 +135,7 @@ func (c *Config) validate(s *sheet) {
 	c.validateUsers(s, partitions)
 	c.validateSensors(s, plant)
 	c.validateTours(s, plant)
+	c.validateReaders(s, plant, partitions)
 	c.validateTest(s)
 	c.validatePanels(s, cameras)
 	centres := c.validateCentres(s)
@@ -155,7 +157,7 @@ func (c *Config) validateCounts(s *sheet) {
 	}{
 		{"buses", len(c.Buses), 32}, {"boards", len(c.Boards), 32}, {"adcs", len(c.ADCs), 32}, {"zones", len(c.Zones), maxZones},
 		{"sensors", len(c.Sensors), 128}, {"outputs", len(c.Outputs), 32}, {"partitions", len(c.Partitions), 32},
-		{"users", len(c.Users), 32}, {"tours", len(c.Tours), 16},
+		{"users", len(c.Users), 32}, {"readers", len(c.Readers), 16}, {"tours", len(c.Tours), 16},
 	} {
 		if list.has > list.max {
 			s.add(list.key, "%d are too many for one station: at most %d", list.has, list.max)
