@@ -180,7 +180,9 @@ func (b *OneWire) transact(ctx context.Context, limit time.Duration, commands []
 			return nil, err
 		case a.seq != b.seq || a.master != b.master: // late, of a request that was given up
 			continue
-		case a.command != left[0].code:
+		case a.all && a.status != 0:
+			return nil, statusFault(a.status)
+		case a.all || a.command != left[0].code:
 			return nil, fmt.Errorf("%w: command %d after %d", errW1, a.command, left[0].code)
 		case a.data != nil && left[0].answer:
 			data = append(data, a.data...)
@@ -228,9 +230,10 @@ func (b *OneWire) request(commands []command) []byte {
 	return m
 }
 
-// answer is one message of the kernel: bytes that were read, or else the end of a command.
+// answer is one message of the kernel: bytes that were read, or else the end of a command, or of all as when there is no master.
 type answer struct {
 	seq, master     uint32
+	all             bool
 	command, status byte
 	data            []byte
 }
@@ -247,19 +250,22 @@ func (b *OneWire) answer() (answer, error) {
 // parseAnswer reads a message. Bytes that were read carry an acknowledge number above 0, an end carries 0.
 func parseAnswer(m []byte) (answer, error) {
 	order := binary.NativeEndian
-	if len(m) < w1Headers+w1CommandHeader {
-		return answer{}, fmt.Errorf("%w: %d bytes", errW1, len(m))
+	if len(m) < w1Headers || order.Uint16(m[4:]) != netlinkDone || order.Uint32(m[netlinkHeader:]) != connectorW1 {
+		return answer{}, fmt.Errorf("%w: % x", errW1, m)
 	}
 	cn := m[netlinkHeader:]
 	w1 := cn[connectorHeader:]
 	c := w1[w1Header:]
-	size := int(order.Uint16(c[2:]))
-	read := order.Uint32(cn[12:]) != 0
-	if order.Uint16(m[4:]) != netlinkDone || order.Uint32(cn) != connectorW1 || read && size > len(c)-w1CommandHeader {
-		return answer{}, fmt.Errorf("%w: % x", errW1, m)
+	a := answer{seq: order.Uint32(cn[8:]), master: order.Uint32(w1[4:]), status: w1[1]}
+	if len(c) < w1CommandHeader {
+		a.all = true
+		return a, nil
 	}
-	a := answer{seq: order.Uint32(cn[8:]), master: order.Uint32(w1[4:]), command: c[0], status: w1[1]}
-	if read {
+	a.command = c[0]
+	if size := int(order.Uint16(c[2:])); order.Uint32(cn[12:]) != 0 {
+		if size > len(c)-w1CommandHeader {
+			return answer{}, fmt.Errorf("%w: % x", errW1, m)
+		}
 		a.data = c[w1CommandHeader : w1CommandHeader+size]
 	}
 	return a, nil

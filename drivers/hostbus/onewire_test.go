@@ -26,6 +26,7 @@ type connector struct {
 	wires *bustest.Wires
 	quiet atomic.Bool // says nothing at all
 	stale atomic.Bool // says something of an older request first
+	gone  atomic.Bool // has no such master
 }
 
 // newConnector has a bus open over a fake connector, until the test ends.
@@ -58,6 +59,16 @@ func (c *connector) serve() error {
 			c.t.Errorf("request % x", m[:n])
 		}
 		if c.quiet.Load() {
+			continue
+		}
+		if c.gone.Load() { // the whole request fails, and no command is named
+			none := bytes.Clone(m[:48])
+			binary.NativeEndian.PutUint32(none, 48)
+			binary.NativeEndian.PutUint16(none[32:], 12)
+			none[37] = byte(unix.ENODEV)
+			if _, err := unix.Write(c.fd, none); err != nil {
+				return err
+			}
 			continue
 		}
 		if c.stale.Load() {
@@ -153,6 +164,22 @@ func TestOneWireRefuses(t *testing.T) {
 	must(t, err)
 	if _, err := newOneWire("w1_bus_masterx", null); err == nil {
 		t.Error("a master without a number: no error")
+	}
+}
+
+// TestOneWireGone is a master that was pulled: that is the bus, and no chip whose answer is not to be believed.
+func TestOneWireGone(t *testing.T) {
+	c, b := newConnector(t)
+	c.gone.Store(true)
+	_, err := b.Search(t.Context())
+	for _, err := range []error{err, b.Tx([]byte{0xcc}, make([]byte, 9), false)} {
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+	}
+	c.gone.Store(false)
+	if _, err := b.Search(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
