@@ -31,6 +31,7 @@ const (
 	hourTwelve     = 1 << 6
 	hourPM         = 1 << 5
 	monthCentury   = 1 << 7
+	celsiusZero    = 0x3f // of the lower byte, always 0
 )
 
 // Errors that somebody may branch on.
@@ -104,7 +105,11 @@ func (c *Chip) Measure(context.Context) ([]measure.Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []measure.Reading{parseCelsius(r[regCelsius], r[regCelsius+1]).Reading("temperature")}, nil
+	high, low := r[regCelsius], r[regCelsius+1]
+	if low&celsiusZero != 0 { // as a wire reads that nobody pulls low
+		return nil, fmt.Errorf("%s: temperature %02x %02x: %w", c, high, low, bus.ErrChecksum)
+	}
+	return []measure.Reading{parseCelsius(high, low).Reading("temperature")}, nil
 }
 
 // registers reads all, as they were at one moment.

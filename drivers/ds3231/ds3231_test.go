@@ -113,6 +113,16 @@ func TestStopped(t *testing.T) {
 	})
 }
 
+// TestPulledMidway: the wire reads as ones from where the chip lost its supply on, and that is no temperature of −0.25 °C.
+func TestPulledMidway(t *testing.T) {
+	regs := &bustest.Registers{Start: map[uint8]uint16{regStatus: 0, regCelsius: 0xff, regCelsius + 1: 0xff}}
+	c, err := New(bustest.NewChips(map[uint16]*bustest.Registers{Address: regs}))
+	must(t, err)
+	if r, err := c.Measure(t.Context()); !errors.Is(err, bus.ErrChecksum) || r != nil {
+		t.Errorf("%v, %v", r, err)
+	}
+}
+
 // TestSetKeeps holds that setting leaves the other bits of control and status as they are, and lets the oscillator run on the
 // battery.
 func TestSetKeeps(t *testing.T) {
