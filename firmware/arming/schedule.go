@@ -43,8 +43,8 @@ func (m *Machine) schedules() {
 	}
 }
 
-// comes says, once a day, that it is at, or a while later. The first day that is seen, a day before one that was seen, and a time that
-// is long past are noted and not acted upon.
+// comes says, once a day, that it is at, or a while later. The first day that is seen, and a day before one that was seen, are noted and
+// not acted upon. A time that is long past is nothing: a clock that is in a year to come for an hour must not cost the next evenings.
 func (m *Machine) comes(at string, later time.Duration, done *handled) bool {
 	if at == "" {
 		return false
@@ -62,6 +62,9 @@ func (m *Machine) comes(at string, later time.Duration, done *handled) bool {
 		return false
 	}
 	last := max(done[0], done[1])
+	if last != 0 && wall.Sub(due) >= scheduleWindow {
+		return false
+	}
 	*done, m.cached = handled{due.Unix(), done[0]}, nil
-	return last != 0 && last < due.Unix() && wall.Sub(due) < scheduleWindow
+	return last != 0 && last < due.Unix()
 }

@@ -134,6 +134,23 @@ func TestScheduleAndTheClock(t *testing.T) {
 	wantState(t, r, arming.StateArmedAway)
 }
 
+// A clock that was for a while in a year to come costs no evening.
+func TestScheduleAfterAClockFromTheFuture(t *testing.T) {
+	r := school(t)
+	r.until(23, 0)
+	r.until(12, 0)
+	right := r.now.Wall
+	r.now.Wall = right.AddDate(73, 0, 0)
+	r.until(13, 0)
+	r.now.Wall = right.Add(time.Hour)
+	for range 3 {
+		r.until(22, 0)
+		wantState(t, r, arming.StateArming)
+		r.until(6, 30)
+		wantState(t, r, arming.StateDisarmed)
+	}
+}
+
 // A tick is wanted at the turn of each minute, and stays wanted until it comes.
 func TestTickIsWantedEachMinute(t *testing.T) {
 	r := school(t)

@@ -364,9 +364,9 @@ func (w *world) strikes(h *house, what, at string, late time.Duration) bool {
 	struck := w.wall.Add(-ago)
 	key := timer{what, h.ID}
 	before, known := w.done[key]
-	if known && before.Equal(struck) {
+	if known && (before.Equal(struck) || ago >= time.Hour) {
 		return false
 	}
 	w.done[key] = struck
-	return known && before.Before(struck) && ago < time.Hour
+	return known && before.Before(struck)
 }
