@@ -20,7 +20,8 @@ const (
 	Fault   = "fault"   // it is read and cannot be believed: it chatters, its excitation failed
 )
 
-// Chatter: more than chatterChanges changes in chatterSpan latch a fault, which ends after chatterSpan of quiet.
+// Chatter: more than chatterChanges changes in chatterSpan latch a fault, which ends after chatterSpan of quiet. A zone that went
+// missing, or into another fault, as often stays so until then.
 const (
 	chatterChanges = 8
 	chatterSpan    = 10 * time.Second
@@ -63,10 +64,12 @@ type machine struct {
 	told     string         // the state that holds, as told
 	reason   string         // of told, while it is Missing or Fault
 	level    string         // the zone as last read, Unknown before the first such word
-	latched  bool           // told is Fault for chatter
+	blind    bool           // the last word said nothing of the zone
+	latched  bool           // told is Fault for chatter, or a state that came and went
 	changes  []time.Time
-	quietAt  time.Time // of a latched chatter
-	held     uint64    // changes not told while latched
+	blinks   []time.Time // when it went blind
+	quietAt  time.Time   // of a latched chatter
+	held     uint64      // changes not told while latched
 }
 
 func newMachine(severity event.Severity) *machine {
@@ -76,10 +79,11 @@ func newMachine(severity event.Severity) *machine {
 // hear takes one word of the zone.
 func (m *machine) hear(w Word, now time.Time) []fact {
 	if !w.level() {
-		return m.blind(w)
+		return m.lose(w, now)
 	}
-	before := m.level
-	m.level = w.State
+	before, blind := m.level, m.blind
+	m.level, m.blind = w.State, false
+	m.latched = m.latched || blind && burst(m.blinks, now)
 	if m.chatters(w, before != w.State && before != Unknown, now) {
 		return m.latch(w, now)
 	}
@@ -96,9 +100,13 @@ func (m *machine) hear(w Word, now time.Time) []fact {
 	return nil
 }
 
-// blind takes a word that says nothing of the zone itself.
-func (m *machine) blind(w Word) []fact {
+// lose takes a word that says nothing of the zone itself.
+func (m *machine) lose(w Word, now time.Time) []fact {
+	if !m.blind {
+		m.blind, m.blinks = true, last(append(m.blinks, now))
+	}
 	if m.told == w.State && m.reason == w.Reason {
+		m.latched = false
 		return nil
 	}
 	f := fact{state: w.State, previous: m.told, qualifier: event.QualifierNew, severity: event.SeverityWarning,
@@ -172,8 +180,16 @@ func (m *machine) chatters(w Word, changed bool, now time.Time) bool {
 	for range min(n, chatterChanges+1) {
 		m.changes = append(m.changes, now)
 	}
-	m.changes = m.changes[max(0, len(m.changes)-chatterChanges-1):]
-	return len(m.changes) > chatterChanges && now.Sub(m.changes[0]) <= chatterSpan
+	m.changes = last(m.changes)
+	return burst(m.changes, now)
+}
+
+// last keeps as many times as burst looks at.
+func last(times []time.Time) []time.Time { return times[max(0, len(times)-chatterChanges-1):] }
+
+// burst says that the times are more than chatterChanges, and none longer ago than chatterSpan.
+func burst(times []time.Time, now time.Time) bool {
+	return len(times) > chatterChanges && now.Sub(times[0]) <= chatterSpan
 }
 
 // latch tells the chatter once, and waits for quiet from here on.
@@ -199,6 +215,6 @@ func (m *machine) tick(now time.Time) []fact {
 	m.latched = false
 	f := m.change(Word{}, m.level)
 	f.reason, f.count = "chatter", m.held
-	m.changes, m.held = nil, 0
+	m.changes, m.blinks, m.held = nil, nil, 0
 	return []fact{f}
 }

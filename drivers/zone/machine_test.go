@@ -202,6 +202,55 @@ func TestChatterEnds(t *testing.T) {
 	}
 }
 
+// TestBlinking: a corroded terminal makes a zone come and go. It is told some times, and then stays missing until it has been there
+// for a while.
+func TestBlinking(t *testing.T) {
+	m, now := newMachine(alarm), start()
+	got := m.hear(present(false, 0), now)
+	for range 200 {
+		now = now.Add(100 * time.Millisecond)
+		got = append(got, m.hear(dead(), now)...)
+		now = now.Add(100 * time.Millisecond)
+		got = append(got, m.hear(present(false, 0), now)...)
+	}
+	if len(got) > 20 || m.told != Missing {
+		t.Fatalf("%d facts of a zone that came and went for 40 s, at last %s", len(got), m.told)
+	}
+	m.hear(changed(true, 0), now)
+	at, ok := m.due()
+	if !ok || at != now.Add(chatterSpan) {
+		t.Fatalf("due %v %v", at, ok)
+	}
+	want := []brief{{State: "active", Previous: "missing", Qualifier: qNew, Severity: alarm, Count: 1, Reason: "chatter"}}
+	if d := cmp.Diff(want, briefs(m.tick(at))); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	if f := m.hear(dead(), at); len(f) != 1 || f[0].state != Missing {
+		t.Errorf("dead again: %+v", briefs(f))
+	}
+	if f := m.hear(present(true, 0), at); len(f) != 1 || f[0].state != Active {
+		t.Errorf("back again: %+v", briefs(f))
+	}
+}
+
+// TestBlinkingDead: what came and went and is dead at last stays missing, and nothing is due.
+func TestBlinkingDead(t *testing.T) {
+	m, now := newMachine(alarm), start()
+	for range 20 {
+		m.hear(present(false, 0), now)
+		m.hear(dead(), now)
+	}
+	if _, due := m.due(); due || m.told != Missing {
+		t.Errorf("due %v, %s", due, m.told)
+	}
+	if f := m.tick(now.Add(time.Hour)); f != nil {
+		t.Errorf("%+v", briefs(f))
+	}
+	if f := m.hear(present(false, 0), now.Add(time.Hour)); len(f) != 1 || f[0].state != Normal {
+		t.Errorf("back after an hour: %+v", briefs(f))
+	}
+}
+
 // TestMachineProperties drives random words and time through a machine and holds what must always be true.
 func TestMachineProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -256,7 +305,7 @@ func TestMachineProperties(t *testing.T) {
 			if !alive && seq > 0 && told != Missing {
 				t.Fatalf("the wire is dead, told %s", told)
 			}
-			if lost > 1 && told != Fault && (len(facts) == 0 || facts[0].lost != lost) {
+			if lost > 1 && told != Fault && told != Missing && (len(facts) == 0 || facts[0].lost != lost) {
 				t.Fatalf("%d edges lost, told %+v", lost, facts)
 			}
 		}
