@@ -200,3 +200,16 @@ func TestTwoOfAGroup(t *testing.T) {
 		})
 	}
 }
+
+// A siren that pulls down the supply at each start sounds no longer for it: since the box has power again, time has passed.
+func TestASirenThatCutsItsOwnPowerEnds(t *testing.T) {
+	r := village(t)
+	r.word("smoke", "active")
+	boots := 0
+	for o, _ := output(r.powerUp(), "siren"); o.On && boots < 100; o, _ = output(r.powerUp(), "siren") {
+		boots++
+	}
+	if want := int(3*time.Minute/(20*time.Second)) - 1; boots != want {
+		t.Errorf("a siren of 3m sounds after %d starts of 20s each, want %d", boots, want)
+	}
+}

@@ -242,6 +242,15 @@ func (r reader) at(d deadline) deadline {
 	return deadline(max(1, r.now.Up+max(0, time.Duration(d)-r.saved)))
 }
 
+// siren is a deadline on this boot's clock. After another boot less of it is left by the time since then: a siren that pulls down its
+// own supply must end some day.
+func (r reader) siren(d deadline) deadline {
+	if d == 0 || r.same {
+		return d
+	}
+	return max(1, r.at(d)-deadline(r.now.Up))
+}
+
 // work ends in its time however often the power fails: after another boot the wall clock may shorten what is left.
 func (r reader) work(w *workJournal) work {
 	if w == nil || w.Until == 0 {
@@ -257,7 +266,7 @@ func (r reader) work(w *workJournal) work {
 
 func (r reader) partition(p *partition, d partitionJournal) {
 	p.told, p.since, p.mode = d.State, d.Since, d.Mode
-	p.exit, p.leaves, p.entry, p.sounding, p.walk = r.at(d.Exit), d.Leaves, r.at(d.Entry), r.at(d.Sounding), r.at(d.Walk)
+	p.exit, p.leaves, p.entry, p.sounding, p.walk = r.at(d.Exit), d.Leaves, r.at(d.Entry), r.siren(d.Sounding), r.at(d.Walk)
 	p.cause, p.tampering, p.memory, p.schedule = d.Cause, d.Tampering, d.Memory, d.Schedule
 	if r.same {
 		p.settle = d.Settle

@@ -95,7 +95,7 @@ func (w *world) rings(what, whom string) bool {
 	return false
 }
 
-// restart forgets what only a run knows. After a power-up delays have as much left as when something was last told or begun.
+// restart forgets what only a run knows. After a power-up delays have as much left as when something was last told or begun, sirens less.
 func (w *world) restart(powerUp bool) {
 	for _, r := range w.rooms {
 		if r.Kind == arming.Intrusion && r.house.mode == "" {
@@ -109,6 +109,9 @@ func (w *world) restart(powerUp bool) {
 	for t, end := range w.timers {
 		if t.what != "hard" && t.what != "test" { // these end by the wall clock, too
 			w.timers[t] = w.now + max(0, end-w.saved)
+		}
+		if t.what == "siren" { // the box has had power for 20 s
+			w.timers[t] -= 20 * time.Second
 		}
 	}
 	w.saved = w.now
