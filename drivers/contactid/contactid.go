@@ -1,7 +1,8 @@
 // Alarm panels say what happened as three digits of Contact ID, fixed by SIA DC-05: 130 is a burglary, 401 somebody arming.
 //
 // The table follows DC-05's groups: 1xx alarms, 2xx fire supervisory, 3xx troubles, 4xx opening and closing, 5xx
-// bypasses, 6xx tests. Which codes name a user in their third field is from dc09_spt (msg/dc05_msg.py).
+// bypasses, 6xx tests. Which codes name a user in their third field is from dc09_spt (msg/dc05_msg.py). The two letters of SIA
+// DC-03 say the same things in another alphabet: [LookupSIA] reads them, and [CodesOf] finds the words for what a station says.
 package contactid
 
 import "watchpost/storage/event"
@@ -37,6 +38,7 @@ func (c Class) Severity() event.Severity {
 // Meaning is what one code says.
 type Meaning struct {
 	Text     string // for people, in small letters
+	Kind     Kind
 	Class    Class
 	Severity event.Severity // of a new event; a restore is a notice
 	User     bool           // the third field is a user, not a zone
@@ -46,13 +48,13 @@ type Meaning struct {
 // code of its group, of class unknown.
 func Lookup(code string) (Meaning, bool) {
 	text, class := find(code)
-	m := Meaning{Text: text, Class: class, Severity: class.Severity(), User: isUser(code)}
+	m := Meaning{Text: text, Kind: kindOf(code), Class: class, Severity: class.Severity(), User: isUser(code)}
 	switch code {
 	case "313", "454", "461": // engineer reset, fail to close, wrong code
 		m.Severity = event.SeverityWarning
 	}
 	if text == "" {
-		return Meaning{Text: "unknown code", Class: ClassUnknown, Severity: ClassUnknown.Severity(), User: m.User}, false
+		return Meaning{Text: "unknown code", Kind: KindUnknown, Class: ClassUnknown, Severity: ClassUnknown.Severity(), User: m.User}, false
 	}
 	return m, true
 }

@@ -48,7 +48,7 @@ func TestLookup(t *testing.T) {
 	}
 	for _, c := range tests {
 		m, ok := Lookup(c.code)
-		want := Meaning{Text: c.text, Class: c.class, Severity: c.sev, User: c.user}
+		want := Meaning{Text: c.text, Kind: m.Kind, Class: c.class, Severity: c.sev, User: c.user}
 		if m != want || ok != (c.class != ClassUnknown) {
 			t.Errorf("%q = %+v, %v; want %+v", c.code, m, ok, want)
 		}
@@ -75,6 +75,9 @@ func TestEveryCode(t *testing.T) {
 		switch n {
 		case 121, 313, 574, 604, 607, 625, 642, 652, 653:
 			user = true
+		}
+		if known := m.Kind != KindUnknown && m.Kind != ""; known != ok {
+			t.Errorf("%s: kind %q", code, m.Kind)
 		}
 		if m.User != user {
 			t.Errorf("%s: user = %v", code, m.User)

@@ -427,6 +427,14 @@ func TestDrafts(t *testing.T) {
 	if d.Zone != "" || text(d, event.TagUser) != "057" || text(d, event.TagArea) != "02" || text(d, event.TagReceiver) != "2" || text(d, event.TagLine) != "3" {
 		t.Errorf("a user: %+v", d)
 	}
+	d = one(`"SIA-DCS"0001L0#1234[#1234|Nri1/CL501]`)
+	if d.Zone != "" || text(d, event.TagUser) != "501" || text(d, event.TagArea) != "1" {
+		t.Errorf("a user of SIA: %+v", d)
+	}
+	d = one(`"SIA-DCS"0001L0#1234[#1234|Nri1/id7/OP3]`)
+	if d.Zone != "1234/3" || text(d, event.TagUser) != "7" {
+		t.Errorf("a user beside a number: %+v", d)
+	}
 	d = one(`"ADM-CID"0001L0#1234[#99|1130 01 012]`)
 	if d.Zone != "yard" || text(d, event.TagAccountInData) != "99" || text(d, event.TagDetail) != "burglary, zone 012" {
 		t.Errorf("a zone: %+v", d)

@@ -33,7 +33,7 @@ func (a *account) drafts(f *Frame, now time.Time) []event.Draft {
 			KernelNS: kernel, Kind: event.KindPanelEvent, Qualifier: m.qualifier, Source: a.source, Severity: m.Severity,
 			Body: a.body(f, r, m),
 		}
-		if !m.User {
+		if !namesUser(r, m) {
 			d.Zone = a.zone(r.Zone)
 		}
 		if once != "" {
@@ -43,6 +43,9 @@ func (a *account) drafts(f *Frame, now time.Time) []event.Draft {
 	}
 	return drafts
 }
+
+// namesUser says that the number behind the code is a user's, not a zone's.
+func namesUser(r Report, m meaning) bool { return m.User && r.User == "" }
 
 // zone is the station's name for a zone of the panel.
 func (a *account) zone(panel string) string {
@@ -58,7 +61,7 @@ func (a *account) zone(panel string) string {
 func (a *account) body(f *Frame, r Report, m meaning) event.Body {
 	detail, user := m.Text, r.User
 	switch {
-	case m.User:
+	case namesUser(r, m):
 		user = r.Zone
 	case r.Zone != "":
 		detail += ", zone " + r.Zone

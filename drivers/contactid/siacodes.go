@@ -1,36 +1,35 @@
-package dc09
+package contactid
 
 import (
 	"strings"
 
-	"watchpost/drivers/contactid"
 	"watchpost/storage/event"
 )
 
 // siaSpecial knows the codes that are no subject and verb, or mean something else than these would; "" if it does not.
-func siaSpecial(code string) (string, contactid.Class, event.Qualifier) {
+func siaSpecial(code string) (string, Class, event.Qualifier) {
 	for _, g := range [...]struct {
 		list  string
-		class contactid.Class
+		class Class
 		q     event.Qualifier
 	}{
-		{siaAlarms, contactid.ClassAlarm, event.QualifierNew},
-		{siaAlarmsOver, contactid.ClassAlarm, event.QualifierRestore},
-		{siaTroubles, contactid.ClassTrouble, event.QualifierNew},
-		{siaTroublesOver, contactid.ClassTrouble, event.QualifierRestore},
-		{siaSupervisory, contactid.ClassSupervisory, event.QualifierNew},
-		{siaOpenings, contactid.ClassOpenClose, event.QualifierNew},
-		{siaClosings, contactid.ClassOpenClose, event.QualifierRestore},
-		{siaAccess, contactid.ClassAccess, event.QualifierStatus},
-		{siaTests, contactid.ClassTest, event.QualifierStatus},
-		{siaSystem, contactid.ClassSystem, event.QualifierStatus},
-		{siaUnknown, contactid.ClassUnknown, event.QualifierStatus},
+		{siaAlarms, ClassAlarm, event.QualifierNew},
+		{siaAlarmsOver, ClassAlarm, event.QualifierRestore},
+		{siaTroubles, ClassTrouble, event.QualifierNew},
+		{siaTroublesOver, ClassTrouble, event.QualifierRestore},
+		{siaSupervisory, ClassSupervisory, event.QualifierNew},
+		{siaOpenings, ClassOpenClose, event.QualifierNew},
+		{siaClosings, ClassOpenClose, event.QualifierRestore},
+		{siaAccess, ClassAccess, event.QualifierStatus},
+		{siaTests, ClassTest, event.QualifierStatus},
+		{siaSystem, ClassSystem, event.QualifierStatus},
+		{siaUnknown, ClassUnknown, event.QualifierStatus},
 	} {
 		if text := siaText(g.list, code); text != "" {
 			return text, g.class, g.q
 		}
 	}
-	return "", contactid.ClassUnknown, event.QualifierStatus
+	return "", ClassUnknown, event.QualifierStatus
 }
 
 // siaText finds the line "code text" in a list.
@@ -57,13 +56,17 @@ EZ point missing on exit error
 JA wrong user codes entered
 UX undefined alarm
 UZ untyped zone missing, alarm
-XM point missing, cross-zone alarm`
+XM point missing, cross-zone alarm
+AA panel substituted
+JB code tamper
+ND night mode ended under duress`
 	siaAlarmsOver = `
 DH door left open, over
 DR door closed again
 OC alarm cancelled
 OH opened early after alarm
-OR disarmed after alarm`
+OR disarmed after alarm
+JC code tamper over`
 	siaTroubles = `
 AT mains failure
 BD swinger trouble
@@ -106,7 +109,12 @@ YP power supply trouble
 YS communication trouble
 YT battery low
 YW watchdog reset
-YX service required`
+YX service required
+CC failed to close
+EM expansion device missing
+ES expansion device tamper
+NE failed to arm the perimeter
+OU output trouble`
 	siaTroublesOver = `
 AN analogue restored
 AR mains restored
@@ -129,7 +137,10 @@ YJ over current over
 YK communication restored
 YQ power supply restored
 YR battery restored
-YZ service done`
+YZ service done
+EJ expansion device tamper over
+EN expansion device back
+OV output restored`
 	siaSupervisory = `
 AS analogue service`
 	siaOpenings = `
@@ -146,7 +157,8 @@ OP opening
 OQ remote opening
 OS opening by key switch
 OT late to close
-OZ point opened`
+OZ point opened
+NO night mode ended automatically`
 	siaClosings = `
 CA automatic closing
 CB group closing
@@ -165,7 +177,8 @@ CW was force armed
 CZ point closed
 NF perimeter force armed
 NL perimeter armed
-NP perimeter armed`
+NP perimeter armed
+NM perimeter armed`
 	siaAccess = `
 DA card assigned
 DB card deleted
@@ -183,7 +196,8 @@ DV access denied, entry
 DW access denied, interlock
 DX request to exit
 DY door locked
-DZ access closed state`
+DZ access closed state
+DI access denied, passback`
 	siaTests = `
 FI fire test begins
 FK fire test ends
@@ -228,7 +242,11 @@ XI sensor reset
 XW forced point
 YB busy
 YG parameter changed
-YY status report`
+YY status report
+AB report aborted by user
+CO command sent
+CX custom function executed
+MI message`
 	siaUnknown = `
 YN invalid report
 YO unknown message`
