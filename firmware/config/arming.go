@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// longestSiren is how long a partition may sound for one alarm.
+const longestSiren = 15 * time.Minute
+
 // Modes are how a partition may be armed: nobody is in, people are awake, people are asleep.
 func Modes() []string { return []string{"away", "stay", "night"} }
 
@@ -70,7 +73,10 @@ func (c *Config) fillArming(s *sheet) {
 }
 
 func (c *Config) validatePartitions(s *sheet, outputs []string) []string {
-	ids, seen := []string{}, map[string]bool{}
+	ids, seen, maxOn := []string{}, map[string]bool{}, map[string]time.Duration{}
+	for _, o := range c.Outputs {
+		maxOn[o.ID] = o.MaxOn
+	}
 	kinds := slices.DeleteFunc(slices.Sorted(maps.Keys(ZoneKinds())), func(k string) bool { return k == KindTest })
 	for i, p := range c.Partitions {
 		key := fmt.Sprintf("partitions[%d]", i)
@@ -79,10 +85,14 @@ func (c *Config) validatePartitions(s *sheet, outputs []string) []string {
 		s.between(key+".exit", p.Exit, 0, 255*time.Second)
 		s.between(key+".entry", p.Entry, 0, 4*time.Minute)
 		s.between(key+".settle", p.Settle, 0, 10*time.Minute)
-		s.between(key+".siren", p.Siren, 10*time.Second, 15*time.Minute)
+		s.between(key+".siren", p.Siren, 10*time.Second, longestSiren)
 		s.between(key+".late_after", p.LateAfter, time.Minute, 12*time.Hour)
 		s.between(key+".confirm.within", p.Confirm.Within, 10*time.Second, time.Hour)
 		s.within(key+".confirm.zones", p.Confirm.Zones, 2, 8)
+		short := slices.IndexFunc(p.Outputs, func(o string) bool { return maxOn[o] > 0 && maxOn[o] < p.Siren })
+		if short >= 0 && p.Siren <= longestSiren {
+			s.add(key+".siren", "max_on of output %s ends it after %s: make this shorter, or that longer", p.Outputs[short], maxOn[p.Outputs[short]])
+		}
 		for j, o := range p.Outputs {
 			s.known(fmt.Sprintf("%s.outputs[%d]", key, j), o, "output", outputs)
 		}

@@ -15,6 +15,7 @@ func TestMistakesInPartitionsAndUsers(t *testing.T) {
 		{"entry", "entry: 30s ", "entry: 5m ", "partitions[0].entry", "outside 0s to 4m0s"},
 		{"settle", "settle: 60s ", "settle: 1h ", "partitions[0].settle", "outside 0s to 10m0s"},
 		{"siren", "siren: 3m ", "siren: 1h ", "partitions[0].siren", "outside 10s to 15m0s"},
+		{"cut short", "siren: 3m ", "siren: 4m ", "partitions[0].siren", "max_on of output siren ends it after 3m0s"},
 		{"outputs", "outputs: [siren, strobe]", "outputs: [siren, strob]", "partitions[0].outputs[1]", "did you mean strobe?"},
 		{"silent", "silent: [hold-up]", "silent: [holdup]", "partitions[0].silent[0]", "did you mean hold-up?"},
 		{"silent test", "silent: [hold-up]", "silent: [test]", "partitions[0].silent[0]", "no word"},
