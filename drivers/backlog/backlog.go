@@ -7,6 +7,7 @@ package backlog
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,7 +36,7 @@ type Backlog struct {
 
 type waiting struct {
 	draft event.Draft
-	lost  uint64 // facts before it that had to go
+	lost  uint64 // facts before it that had to go, and what those had told as lost
 }
 
 // New is an empty backlog; source names it in the log, which takes one line for each change of state.
@@ -66,8 +67,14 @@ func (b *Backlog) forget() {
 			break
 		}
 	}
-	b.facts[drop+1].lost += 1 + b.facts[drop].lost
+	b.facts[drop+1].lost += 1 + b.facts[drop].lost + told(b.facts[drop].draft)
 	b.facts = append(b.facts[:drop], b.facts[drop+1:]...)
+}
+
+// told is what a fact tells as lost by itself, as a line's edges.
+func told(d event.Draft) uint64 {
+	n, _ := d.Body.Uint(event.TagLost)
+	return n
 }
 
 // Len is how many facts wait.
@@ -127,7 +134,8 @@ func (b *Backlog) head() (event.Draft, bool) {
 	}
 	f := b.facts[0]
 	if f.lost > 0 {
-		f.draft.Body = event.NewBody(append([]event.Field{event.Uint(event.TagLost, f.lost)}, f.draft.Body...)...)
+		rest := slices.DeleteFunc(slices.Clone(f.draft.Body), func(x event.Field) bool { return x.Tag == event.TagLost })
+		f.draft.Body = event.NewBody(append(rest, event.Uint(event.TagLost, f.lost+told(f.draft)))...)
 	}
 	return f.draft, true
 }

@@ -131,6 +131,24 @@ func TestStopsInTheMiddle(t *testing.T) {
 	})
 }
 
+// TestLostAdds: a fact that tells of lost edges tells of lost facts in the same number, and both are kept when it is lost itself.
+func TestLostAdds(t *testing.T) {
+	b := New("x", slog.New(slog.DiscardHandler))
+	for range Size + 3 {
+		b.Add(event.Draft{Severity: event.SeverityNotice, Body: event.NewBody(event.Uint(event.TagLost, 2), event.Text(event.TagState, "normal"))})
+	}
+	b.pop()
+	d, _ := b.head()
+	if lost, _ := d.Body.Uint(event.TagLost); lost != 3*3+2 || len(d.Body) != 2 {
+		t.Errorf("lost %d in %d fields, want 11 in 2", lost, len(d.Body))
+	}
+	b.pop()
+	d, _ = b.head()
+	if lost, _ := d.Body.Uint(event.TagLost); lost != 2 {
+		t.Errorf("lost %d, want 2", lost)
+	}
+}
+
 // TestFull holds against a plain count that no alarm goes while anything else could, that order holds, and that what is
 // lost is told.
 func TestFull(t *testing.T) {

@@ -14,13 +14,8 @@ import (
 	"time"
 
 	"watchpost/drivers"
+	"watchpost/drivers/backlog"
 	"watchpost/storage/event"
-)
-
-// Pauses between two attempts to store a fact; they double from the first to the second.
-const (
-	retryMin = 100 * time.Millisecond
-	retryMax = 5 * time.Second
 )
 
 // Config is what a zone is.
@@ -39,10 +34,10 @@ type Config struct {
 
 // Zone is one input at work. Hear and Tick belong to one goroutine, the other methods to anybody.
 type Zone struct {
-	cfg   Config
-	log   *slog.Logger
-	now   func() time.Time
-	queue *queue
+	cfg     Config
+	log     *slog.Logger
+	now     func() time.Time
+	backlog *backlog.Backlog
 
 	mu      sync.Mutex // guards the fields below
 	machine *machine
@@ -59,7 +54,7 @@ func New(c Config, log *slog.Logger, now func() time.Time) (*Zone, error) {
 	case c.Severity < event.SeverityNotice || c.Severity > event.SeverityAlarm:
 		return nil, fmt.Errorf("zone %s: severity must be notice, warning or alarm", c.Zone)
 	}
-	return &Zone{cfg: c, log: log, now: now, queue: newQueue(), machine: newMachine(c.Severity), since: now()}, nil
+	return &Zone{cfg: c, log: log, now: now, backlog: backlog.New(c.Source, log), machine: newMachine(c.Severity), since: now()}, nil
 }
 
 // Hear takes one word of the zone. It never waits.
@@ -86,13 +81,13 @@ func (z *Zone) step(do func(time.Time) []fact) {
 	z.mu.Unlock()
 	for _, f := range facts {
 		z.log.Info("zone changed", "zone", z.cfg.Zone, "state", f.state, "previous", f.previous, "reason", f.reason, "lost", f.lost)
-		z.queue.push(f)
+		z.backlog.Add(z.draft(f))
 	}
 }
 
 // Reading is how the zone stands now, with a text for people.
 func (z *Zone) Reading(text string) drivers.Reading {
-	if n := z.queue.len(); n > 0 {
+	if n := z.backlog.Len(); n > 0 {
 		text += fmt.Sprintf(", %d changes not stored yet", n)
 	}
 	z.mu.Lock()
@@ -102,42 +97,8 @@ func (z *Zone) Reading(text string) drivers.Reading {
 
 // Store hands the zone's facts to the sink until ctx ends, in order, each until it is stored.
 func (z *Zone) Store(ctx context.Context, sink drivers.Sink) error {
-	pause, failing := retryMin, false
-	for {
-		f, ok := z.queue.head()
-		if !ok {
-			select {
-			case <-z.queue.wake:
-				continue
-			case <-ctx.Done():
-				return nil
-			}
-		}
-		err := sink(ctx, z.draft(f))
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err == nil {
-			if failing {
-				z.log.Info("zone's events are stored again", "zone", z.cfg.Zone)
-			}
-			z.queue.pop()
-			pause, failing = retryMin, false
-			continue
-		}
-		if !failing {
-			z.log.Error("zone's event is not stored, trying on", "zone", z.cfg.Zone, "error", err)
-		}
-		failing = true
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return nil
-		}
-		pause = min(2*pause, retryMax)
-	}
+	z.backlog.Run(ctx, sink)
+	return nil
 }
 
 // draft is the fact as an event.
