@@ -77,6 +77,9 @@ const (
 	KindBusChanged Kind = 30
 	// KindOutputChanged tells what a siren, a strobe or another output was driven to: output, state (on, off, fault), previous, reason, line, duration, detail.
 	KindOutputChanged Kind = 31
+	// KindReportRefused tells that an alarm receiving centre would not take an event (new): centre, reason (duh), from (its seq), detail; or
+	// that its clock is not the station's (status): centre, reason (clock), duration, detail.
+	KindReportRefused Kind = 32
 )
 
 // Silent says that an event of this kind goes to the centres and is shown nowhere at the station itself.
@@ -147,6 +150,8 @@ func kindName(k Kind) string {
 		return "bus.changed"
 	case KindOutputChanged:
 		return "output.changed"
+	case KindReportRefused:
+		return "report.refused"
 	}
 	return ""
 }

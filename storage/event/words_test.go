@@ -40,7 +40,7 @@ func TestWordsComeBack(t *testing.T) {
 }
 
 func TestEveryNumberHasAWord(t *testing.T) {
-	for k := event.KindLogOpened; k <= event.KindOutputChanged; k++ {
+	for k := event.KindLogOpened; k <= event.KindReportRefused; k++ {
 		if s := k.String(); s == "" || s[:4] == "kind" {
 			t.Errorf("kind %d has no word", k)
 		}
