@@ -186,6 +186,7 @@ func TestNotDone(t *testing.T) {
 		for name, do := range map[string]func(b *wire.I2C) error{
 			"brown-out":    func(b *wire.I2C) error { return b.BrownOut(0x76) },
 			"still busy":   func(b *wire.I2C) error { return b.Tx(0x76, []byte{regMeasure, forced}, nil) },
+			"no humidity":  func(b *wire.I2C) error { return b.Tx(0x76, []byte{regHumidity, 0, regMeasure, onceTP}, nil) },
 			"another mode": func(b *wire.I2C) error { return b.Tx(0x76, []byte{regMeasure, 0b010_010_00}, nil) },
 		} {
 			c, _, b := simulated(t)

@@ -171,6 +171,33 @@ func TestStuck(t *testing.T) {
 	})
 }
 
+// TestTimeout: a bus that does not come back in time is stuck, and answers that came damaged, or one chip's silence, are a bus
+// that works.
+func TestTimeout(t *testing.T) {
+	for name, works := range map[string]func(*wire){
+		"damaged": func(w *wire) { w.spoil(bus.ErrChecksum, 0) },
+		"silent":  func(w *wire) { w.spoil(nil, 0); w.chips.Put(0x48, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWire()
+				b, s, stop := watched(t, w)
+				defer stop()
+				poll(b, 100*time.Millisecond, time.Second)
+				w.spoil(fmt.Errorf("no word from the box: %w", bus.ErrTimeout), time.Second)
+				poll(b, 100*time.Millisecond, 3*time.Second)
+				wantTold(t, s, "chips up>stuck")
+				works(w)
+				<-time.After(tryEvery)
+				_ = b.Tx(0x48, []byte{0}, make([]byte, 1))
+				if r := b.Snapshot()[0]; r.State != "up" {
+					t.Errorf("%+v", r)
+				}
+			})
+		})
+	}
+}
+
 // TestFewTries holds how often a stuck bus is touched.
 func TestFewTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

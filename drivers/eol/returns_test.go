@@ -69,6 +69,25 @@ func TestExcitationGoneMeanwhile(t *testing.T) {
 	}
 }
 
+// TestStuckMidway: a bus that is held low while the chips convert does not keep them taken.
+func TestStuckMidway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 4, "4k7-dual")
+		defer b.run()()
+		<-time.After(2050 * time.Millisecond)
+		<-time.After(time.Until(time.Now().Truncate(scanEvery).Add(scanEvery + ads1115.Conversion/2)))
+		b.told()
+		b.bus.Stick(true)
+		<-time.After(3 * time.Second)
+		b.bus.Stick(false)
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		if got := b.told(); len(got) != 24 || b.d.Snapshot()[11].State != "normal" {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
 // TestBusGone: a bus whose device is pulled is no chip that does not answer.
 func TestBusGone(t *testing.T) {
 	if err := broken(fmt.Errorf("/dev/i2c-1: %w", fs.ErrNotExist)); !errors.Is(err, errBus) {

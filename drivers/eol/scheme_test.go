@@ -78,6 +78,9 @@ func TestClassifyProperties(t *testing.T) {
 			}
 			return
 		}
+		if foreign := 100*int(loop) > 105*int(reference) || 20*int(loop) < -int(reference); foreign != (got.state == zone.Fault) {
+			t.Fatalf("%d of %d: %+v", loop, reference, got)
+		}
 		if got.state == zone.Fault {
 			if got.reason != "voltage" || loop >= 0 && loop <= reference {
 				t.Fatalf("%d of %d: %+v", loop, reference, got)

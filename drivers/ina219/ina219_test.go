@@ -108,9 +108,13 @@ func TestFaults(t *testing.T) {
 			do   func(b *wire.I2C)
 			want error
 		}{
-			"gone":       {func(b *wire.I2C) { must(t, b.Pull(0x41)) }, bus.ErrNoAnswer},
-			"stuck":      {func(b *wire.I2C) { b.Stick(true) }, bus.ErrStuck},
-			"brown-out":  {func(b *wire.I2C) { must(t, b.BrownOut(0x41)) }, ErrNotDone},
+			"gone":      {func(b *wire.I2C) { must(t, b.Pull(0x41)) }, bus.ErrNoAnswer},
+			"stuck":     {func(b *wire.I2C) { b.Stick(true) }, bus.ErrStuck},
+			"brown-out": {func(b *wire.I2C) { must(t, b.BrownOut(0x41)) }, ErrNotDone},
+			"brown-out, and measuring by itself": {func(b *wire.I2C) {
+				must(t, b.BrownOut(0x41))
+				<-time.After(10 * time.Millisecond)
+			}, ErrNotDone},
 			"still busy": {func(b *wire.I2C) { must(t, b.Tx(0x41, []byte{0, config >> 8, config & 0xff}, nil)) }, ErrNotDone},
 		} {
 			c, _, b := bench(t, measure.Ohm/10)

@@ -206,6 +206,7 @@ func TestInterrupt(t *testing.T) {
 		b.chip.Set(0, true)
 		l.want(100*time.Millisecond, "CH")
 		b.int.Cut("cable pulled")
+		<-time.After(3 * time.Second) // it is polled from now on
 		b.chip.Set(9, false)
 		l.want(50*time.Millisecond, "CL")
 	})
