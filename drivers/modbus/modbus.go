@@ -196,7 +196,7 @@ func (d *Driver) ask(ctx context.Context, s *slave, jobs []*job) bool {
 		case errors.Is(err, ErrNoWire):
 			d.noWire = err
 			return false
-		case !isRefused:
+		case !isRefused || refused.ofGateway():
 			d.failed(s, j, err)
 			if !answered { // the slave is silent, so the rest would wait in vain
 				for _, j := range jobs[i+1:] {

@@ -224,6 +224,42 @@ type asker func(Request) (Answer, error)
 
 func (f asker) Do(_ context.Context, _ byte, r Request) (Answer, error) { return f(r) }
 
+// gateway is two slaves behind one address: of the dead one it says so, after it has waited for it.
+type gateway struct {
+	says  Exception
+	last  time.Time // that the living one was asked
+	worst time.Duration
+}
+
+func (g *gateway) Do(_ context.Context, unit byte, _ Request) (Answer, error) {
+	if unit == 1 {
+		<-time.After(time.Second)
+		return Answer{}, g.says
+	}
+	if !g.last.IsZero() {
+		g.worst = max(g.worst, time.Since(g.last))
+	}
+	g.last = time.Now()
+	return Answer{Bits: []bool{true}}, nil
+}
+
+// TestGateway holds that a slave of which a gateway says that it is dead costs the others one such wait in a round, however much
+// is to be read of it.
+func TestGateway(t *testing.T) {
+	for _, says := range []Exception{GatewayPathMissing, GatewayTargetNoAnswer} {
+		synctest.Test(t, func(t *testing.T) {
+			g, s := &gateway{says: says}, &shelf{}
+			_, stop := start(t, Options{Client: g, Inputs: []Input{zoneAt("a", 1, 0), zoneAt("b", 1, 10), zoneAt("c", 1, 20), zoneAt("well", 2, 0)}}, s)
+			<-time.After(30 * time.Second)
+			s.want(t, "a unknown>missing warning wire", "b unknown>missing warning wire", "c unknown>missing warning wire", "well unknown>active alarm")
+			stop()
+			if g.worst > 1500*time.Millisecond {
+				t.Errorf("%s: the other was not asked for %s, want one wait of 1 s and a pause of 500 ms at most", says, g.worst)
+			}
+		})
+	}
+}
+
 // TestNoWire is a line that cannot be opened: all of it is missing after three rounds, nobody is asked in vain, and all of it
 // is back when it is.
 func TestNoWire(t *testing.T) {

@@ -89,6 +89,9 @@ func (e Exception) Error() string {
 // ofAddress says that the refusal may be due to a part of what was asked for.
 func (e Exception) ofAddress() bool { return e == IllegalDataAddress || e == IllegalDataValue }
 
+// ofGateway says that the refusal is a gateway's own: the slave behind it is silent.
+func (e Exception) ofGateway() bool { return e == GatewayPathMissing || e == GatewayTargetNoAnswer }
+
 // Request is one question to a slave. Reads have a Count, writes have what is written.
 type Request struct {
 	Function  Function

@@ -78,8 +78,8 @@ func (s *serial) ask(ctx context.Context, unit byte, r Request, pdu []byte) (Ans
 	if unit < MinUnit || unit > MaxUnit {
 		return Answer{}, false, fmt.Errorf("a unit on a serial line is %d to %d", MinUnit, MaxUnit)
 	}
-	if err := s.quiet(); err != nil {
-		return Answer{}, !errors.Is(err, errBabble), err
+	if err := s.quiet(ctx); err != nil {
+		return Answer{}, !errors.Is(err, errBabble) && ctx.Err() == nil, err
 	}
 	frame := appendRTU(s.out[:0], unit, pdu)
 	sent := duration(s.o.Baud, len(frame))
@@ -106,9 +106,13 @@ func (s *serial) ask(ctx context.Context, unit byte, r Request, pdu []byte) (Ans
 }
 
 // quiet throws away what nobody asked for, such as an answer that came too late, until the line has been silent for as long
-// as a frame must be led in by.
-func (s *serial) quiet() error {
-	for thrown := 0; thrown <= maxBabble; {
+// as a frame must be led in by. The longest answer of a slave that has thought too long may still be on its way, and no more.
+func (s *serial) quiet(ctx context.Context) error {
+	enough := time.Now().Add(s.o.Timeout + duration(s.o.Baud, maxRTU))
+	for thrown := 0; thrown <= maxBabble && time.Now().Before(enough); {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := s.port.SetReadDeadline(time.Now().Add(silence(s.o.Baud))); err != nil {
 			return fmt.Errorf("setting a deadline: %w", err)
 		}

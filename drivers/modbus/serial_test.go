@@ -244,6 +244,39 @@ func TestBabble(t *testing.T) {
 	})
 }
 
+// TestTrickle is a line on which a byte comes now and then, never as many as are thrown away at once: it is given up after the
+// time of one late answer, and at once when nobody wants to know any more.
+func TestTrickle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		master, other := net.Pipe()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for _, err := other.Write([]byte{0xff}); err == nil; _, err = other.Write([]byte{0xff}) {
+				<-time.After(3 * time.Millisecond)
+			}
+		})
+		c, err := NewRTU(RTU{Open: func() (bus.Serial, error) { return master, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		if _, err := c.Do(t.Context(), 3, readTwo); !errors.Is(err, errBabble) {
+			t.Errorf("%v", err)
+		}
+		if took, most := time.Since(begun), defaultTimeout+duration(9600, maxRTU)+silence(9600); took > most {
+			t.Errorf("others waited %s for a line that is never quiet, want at most %s", took, most)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		begun = time.Now()
+		if _, err := c.Do(ctx, 3, readTwo); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > 20*time.Millisecond {
+			t.Errorf("after %s: %v", time.Since(begun), err)
+		}
+		c.Close()
+		wg.Wait()
+	})
+}
+
 // TestLineFails holds that a line that was pulled is opened again.
 func TestLineFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
