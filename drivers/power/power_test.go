@@ -72,6 +72,8 @@ func TestMachine(t *testing.T) {
 		"two readings fail":              {[]span{{10, 13600, 0, nil}, {2, 0, 0, errGone}, {10, 13600, 0, nil}}, []string{"0 unknown>mains status notice"}},
 		"the bus is stuck":               {[]span{{10, 13600, 0, nil}, {5, 0, 0, errStuck}, {5, 0, 0, errors.New("nonsense\xff")}}, []string{"0 unknown>mains status notice", "10 mains>missing new warning bus", "15 missing>fault new warning reading"}},
 		"failed while nobody could look": {[]span{{10, 13600, 0, nil}, {60, 0, 0, errGone}, {60, 12600, 900, nil}}, []string{"0 unknown>mains status notice", "12 mains>missing new warning chip", "100 missing>battery new warning chip"}},
+		"a gap in a failure":             {[]span{{10, 13600, 0, nil}, {20, 12700, 900, nil}, {5, 0, 0, errGone}, {60, 12700, 900, nil}}, []string{"0 unknown>mains status notice", "32 mains>missing new warning chip", "65 missing>battery new warning chip"}},
+		"a gap in a low":                 {[]span{{10, 13600, 0, nil}, {4, 11000, 0, nil}, {1, 0, 0, errGone}, {4, 11000, 0, nil}, {10, 13600, 0, nil}}, []string{"0 unknown>mains status notice"}},
 		"back while nobody could look":   {[]span{{60, 12600, 900, nil}, {60, 0, 0, errGone}, {60, 13600, 0, nil}}, []string{"30 unknown>battery new warning", "62 battery>missing new warning chip", "120 missing>battery new warning chip", "130 battery>mains restore notice"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -180,3 +180,20 @@ func (b *absent) Tx(uint16, []byte, []byte) error {
 	b.calls++
 	return fmt.Errorf("%w: connecting: %w", bus.ErrTimeout, fs.ErrNotExist)
 }
+
+// TestFullLog: while nothing is stored values do not crowd out what has to be told.
+func TestFullLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &log{full: true}
+		d, err := New(Options{ID: "cellar", Probe: probes(t, bustest.Plan{})["bme280"], Every: time.Second, Report: time.Second, Severity: event.SeverityWarning})
+		must(t, err)
+		stop := run(t, d, l)
+		<-time.After(time.Hour)
+		l.fill(false)
+		<-time.After(10 * time.Second)
+		stop()
+		if told := l.told(); len(told) > crowd+3*12 || told[0] != "sensor.changed sensor/cellar normal" {
+			t.Errorf("%d facts, the first %q", len(told), told[0])
+		}
+	})
+}
