@@ -1,5 +1,3 @@
-//lint:pure
-
 package sender
 
 import (
