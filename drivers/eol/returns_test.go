@@ -11,7 +11,9 @@ import (
 	"watchpost/drivers/ads1115"
 	"watchpost/drivers/bus"
 	"watchpost/drivers/buswatch"
+	simchip "watchpost/sim/board/chip"
 	"watchpost/sim/board/circuit"
+	"watchpost/sim/board/wire"
 )
 
 // TestClockSetBack: whoever sets the station's clock back by an hour does not blind it for an hour.
@@ -86,6 +88,37 @@ func TestStuckMidway(t *testing.T) {
 			t.Errorf("told %q", got)
 		}
 	})
+}
+
+// TestWobble: a hand that wobbles a loop between two states with every reading, so that three never agree, is told before it has
+// climbed through the window.
+func TestWobble(t *testing.T) {
+	for name, states := range map[string][2]circuit.State{"normal and active": {circuit.Normal, circuit.Active}, "active and cut": {circuit.Active, circuit.Cut}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, 1, "4k7-dual")
+				c, n := simchip.NewADS1115(time.Now), 0
+				for channel := range 3 {
+					c.Wire(channel, b.loops[channel].Volts)
+				}
+				c.Wire(3, b.excitation)
+				b.bus = wire.NewI2C()
+				must(t, b.bus.Put(0x48, c))
+				adc, err := ads1115.New(b.bus, 0x48)
+				must(t, err)
+				b.d.chips[0].cfg.ADC = adc
+				defer b.run()()
+				<-time.After(time.Second)
+				b.told()
+				c.Wire(0, func() float64 {
+					n++
+					b.loops[0].Set(states[n%2])
+					return b.loops[0].Volts()
+				})
+				b.want(5*time.Second, "z0 normal>fault unsteady warning")
+			})
+		})
+	}
 }
 
 // TestBusGone: a bus whose device is pulled is no chip that does not answer.

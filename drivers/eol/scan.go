@@ -18,7 +18,7 @@ const (
 	scanEvery  = 100 * time.Millisecond // all of them
 	againAfter = 10 * time.Millisecond  // one that reads otherwise than told
 	agreeing   = 3                      // readings in a row that make a change
-	unsteady   = 50                     // readings without an agreement that make a fault
+	unsteady   = 20                     // readings without an agreement that make a fault
 	fullScan   = 10                     // each so many scans read the excitation, too, and ask the chips what they did
 	retryAfter = 300 * time.Millisecond // the first failure of the bus; a watch over it turns users away for 250 ms
 	stuckPause = time.Second            // between two attempts at a bus that does not work
