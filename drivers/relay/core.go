@@ -70,11 +70,14 @@ func (c *core) drive(cause string, span time.Duration, now time.Time) error {
 	return nil
 }
 
-// off ends it, whoever has asked for it.
+// off ends it, whoever has asked for it. What was never on may be on all the same, left so by a run before.
 func (c *core) off(cause string, now time.Time) {
 	c.tick(now)
-	if c.on {
+	switch {
+	case c.on:
 		c.on, c.found, c.cause, c.offAt = false, false, cause, now
+	case c.limits == nil:
+		c.cause = cause
 	}
 }
 

@@ -272,6 +272,30 @@ func TestWishBeforeTheStart(t *testing.T) {
 	})
 }
 
+// TestOffBeforeTheStart silences what a killed run has left on before Run has seen the line: the event says for what.
+func TestOffBeforeTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t).start()
+		g.stop()
+		g.told("unknown>off found notice")
+		g.box.Drive("siren", true)
+		d, err := New(g.driver.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Drive(t.Context(), "siren", false, 0, "restart"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = d.Run(ctx, g.sink) })
+		g.sounds(false)
+		g.told("unknown>off restart notice")
+		cancel()
+		wg.Wait()
+	})
+}
+
 // TestLineFails holds that a fault is told once, tried on, and that the siren's time does not get longer by it.
 func TestLineFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
