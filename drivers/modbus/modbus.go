@@ -218,7 +218,7 @@ func (d *Driver) ask(ctx context.Context, s *slave, jobs []*job) bool {
 
 func (d *Driver) answered(s *slave, j *job, a Answer) {
 	if j.missing() {
-		d.o.Log.Info("modbus slave answers again", "bus", d.o.Bus, "unit", s.unit, "at", j.request.Address)
+		d.o.Log.Info("modbus slave answers again", "unit", s.unit, "at", j.request.Address)
 	}
 	j.fails, j.pause = 0, 0
 	j.deliver(a, nil)
@@ -231,7 +231,7 @@ func (d *Driver) failed(s *slave, j *job, err error) {
 		return
 	}
 	if j.fails == lostAfter {
-		d.o.Log.Warn("modbus slave does not answer", "bus", d.o.Bus, "unit", s.unit, "at", j.request.Address, "error", err)
+		d.o.Log.Warn("modbus slave does not answer", "unit", s.unit, "at", j.request.Address, "error", err)
 	}
 	j.pause = min(max(2*j.pause, backOffMin), backOffMax)
 	j.retryAt = d.o.Now().Add(j.pause)

@@ -138,7 +138,7 @@ func (s *Station) wireI2C(b config.Bus, o Options) error {
 		return err
 	}
 	s.wires.opens(chips)
-	watched, err := buswatch.New(buswatch.Options{ID: b.ID, Bus: chips, Log: s.log.With("bus", b.ID), Now: o.Now})
+	watched, err := buswatch.New(buswatch.Options{ID: b.ID, Bus: chips, Log: s.log, Now: o.Now})
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (s *Station) wireSensors(o Options) error {
 		severity, _ := event.ParseSeverity(v.Severity) // config has checked the word
 		driver, err := sensor.New(sensor.Options{
 			ID: v.ID, Probe: probe, Every: v.Every, Report: v.Report, Low: limits(v.Low), High: limits(v.High), Severity: severity,
-			Log: s.log.With("sensor", v.ID), Now: o.Now,
+			Log: s.log, Now: o.Now,
 		})
 		if err != nil {
 			return fmt.Errorf("sensor %s: %w", v.ID, err)
