@@ -17,7 +17,7 @@ import (
 const (
 	guardRetry  = 100 * time.Millisecond // before a disk that refuses is tried again, doubled up to
 	guardRetry2 = 5 * time.Second
-	guardAppend = 10 * time.Second       // for the log to take what came of a step; outputs wait no longer than that
+	guardAppend = 2 * time.Second        // for the log to take what came of a step; outputs wait no longer, wishes twice as long
 	guardTidy   = 200 * time.Millisecond // of quiet, before the journal forgets what is in the log
 	guardLook   = time.Minute            // at most between two looks at the clock, which somebody may set
 )

@@ -1,11 +1,13 @@
 package station
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +26,7 @@ func TestAFullLogDoesNotSilenceTheSiren(t *testing.T) {
 	log.Refuse(eventlog.ErrFull)
 	x.set("hall", true)
 	x.await("the siren", func() bool { return slices.Contains(x.sirens.list(), "siren true intrusion 1m0s") })
-	x.await("the driver is told", func() bool { return strings.Contains(x.stderr.String(), "zone's event is not stored, trying on") })
+	x.await("the driver is told", func() bool { return strings.Contains(x.stderr.String(), "event is not stored, trying on") })
 	if got := all(t, log, event.KindAlarmRaised); len(got) != 0 {
 		t.Fatalf("a full log has stored %+v", got)
 	}
@@ -252,4 +254,35 @@ func TestADamagedJournalIsAnAlarmHoweverOldTheArming(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hung is a log that does not answer while it is stuck.
+type hung struct {
+	*storagetest.MemLog
+	stuck atomic.Bool
+}
+
+func (h *hung) Append(ctx context.Context, drafts ...event.Draft) ([]eventlog.Appended, error) {
+	if h.stuck.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return h.MemLog.Append(ctx, drafts...)
+}
+
+// A log that does not even refuse holds up nobody at the keypad longer than he waits.
+func TestALogThatHangsHoldsUpNoDisarming(t *testing.T) {
+	dir := t.TempDir()
+	log := &hung{MemLog: storagetest.NewMemLog("cs-one")}
+	x := startGuarded(t, dir, boxIn(t, dir), "", func(o *Options, _ *guardedStation) { o.Events = log })
+	x.arm()
+	log.stuck.Store(true)
+	x.set("hall", true)
+	x.await("the siren", func() bool { return slices.Contains(x.sirens.list(), "siren true intrusion 1m0s") })
+	x.disarm()
+	if got := x.sirens.list(); !slices.Equal(got, []string{"siren true intrusion 1m0s", "siren false disarmed"}) {
+		t.Errorf("driven is %q", got)
+	}
+	log.stuck.Store(false)
+	awaitIn(t, log, event.LaneAlarm, func(e event.Event) bool { return e.Kind == event.KindAlarmRaised })
 }
