@@ -129,7 +129,7 @@ func (e *entrance) wish(ctx context.Context, a asked) (int, status.Refused) {
 	locked, isLocked := errors.AsType[*lockedError](err)
 	if isLocked {
 		if locked.now {
-			e.guard.tell(lockedDraft(a))
+			e.guard.tell(guessed(a.partition, a.action, "locked"))
 		}
 		return http.StatusTooManyRequests, status.Refused{Reason: "locked", RetryS: int(math.Ceil(locked.left.Seconds()))}
 	}
@@ -148,11 +148,11 @@ func (e *entrance) wish(ctx context.Context, a asked) (int, status.Refused) {
 	return http.StatusOK, status.Refused{}
 }
 
-// lockedDraft tells that somebody guesses codes.
-func lockedDraft(a asked) event.Draft {
+// guessed tells that somebody guesses codes, or tries cards.
+func guessed(partition, action, reason string) event.Draft {
 	return event.Draft{
 		Kind: event.KindArmingRefused, Qualifier: event.QualifierStatus, Source: "arming", Severity: event.SeverityWarning,
-		Body: event.NewBody(event.Text(event.TagPartition, a.partition), event.Text(event.TagAction, a.action), event.Text(event.TagReason, "locked"),
+		Body: event.NewBody(event.Text(event.TagPartition, partition), event.Text(event.TagAction, action), event.Text(event.TagReason, reason),
 			event.Uint(event.TagCount, keypadTries), event.Uint(event.TagDuration, uint64(keypadRest))),
 	}
 }

@@ -39,6 +39,9 @@ func (s *Station) wireGuard(o Options) error {
 		}
 	}
 	g.driver, s.guard = all, g
+	if s.cards != nil {
+		s.cards.guard = g
+	}
 	return nil
 }
 

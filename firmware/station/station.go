@@ -83,6 +83,7 @@ type Station struct {
 	cameras   []*camera.Camera
 	test      *dailyTest // nil = none
 	guard     *guard     // nil = no partition
+	cards     *cardDesk  // nil = no card reader
 	veil      *veil
 
 	oldest oldest
@@ -237,6 +238,9 @@ func (s *Station) tasks() []supervise.Task {
 	}
 	if s.guard != nil {
 		list = append(list, supervise.Task{Name: "arming", Run: s.guard.run})
+	}
+	if s.cards != nil {
+		list = append(list, supervise.Task{Name: "cards", Run: s.cards.run})
 	}
 	if s.test != nil {
 		list = append(list, supervise.Task{Name: "daily test", Run: s.test.run})

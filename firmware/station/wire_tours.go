@@ -1,23 +1,26 @@
 package station
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/google/renameio/v2"
 
 	"watchpost/drivers/bus"
 	"watchpost/drivers/ibutton"
+	"watchpost/firmware/config"
 )
 
 // toursName is the file in the data directory that says how far the guards' tours have come.
 const toursName = "tours"
 
-// wireTours makes the guards' tours, if there are any.
+// wireTours makes the guards' tours and the card readers, if there are any.
 func (s *Station) wireTours(o Options) error {
-	var tours []ibutton.Tour
+	options := ibutton.Options{Log: s.log.With("driver", "ibutton"), Now: o.Now}
 	for _, t := range s.config.Tours {
 		tour := ibutton.Tour{ID: t.ID, Order: t.Order, Windows: t.Windows, Roster: map[bus.ROM]string{}}
 		for _, c := range t.Checkpoints {
@@ -26,13 +29,13 @@ func (s *Station) wireTours(o Options) error {
 		for _, g := range t.Roster {
 			tour.Roster[bus.ROM(g.Button)] = g.Name
 		}
-		tours = append(tours, tour)
+		options.Tours = append(options.Tours, tour)
 	}
-	if len(tours) == 0 {
+	s.wireReaders(&options)
+	if len(options.Tours)+len(options.Readers) == 0 {
 		return nil
 	}
-	options := ibutton.Options{Tours: tours, Log: s.log.With("driver", "ibutton"), Now: o.Now}
-	if o.Events == nil { // as with the memo: what is in memory needs nothing on disk
+	if o.Events == nil && len(options.Tours) > 0 { // as with the memo: what is in memory needs nothing on disk
 		options.Memo = tourFile(filepath.Join(s.config.Data, toursName))
 	}
 	driver, err := ibutton.New(options)
@@ -41,6 +44,29 @@ func (s *Station) wireTours(o Options) error {
 	}
 	s.tours = append(s.tours, driver)
 	return nil
+}
+
+// wireReaders adds the card readers, and makes the desk that their touches go to.
+func (s *Station) wireReaders(o *ibutton.Options) {
+	if len(s.config.Readers) == 0 {
+		return
+	}
+	desk := &cardDesk{
+		readers: map[string]config.Reader{}, owners: map[string]string{}, up: func() time.Duration { return s.clock.instant().Up },
+		log: s.log, touches: make(chan touch, cardQueue),
+	}
+	for _, r := range s.config.Readers {
+		desk.readers[r.ID] = r
+		o.Readers = append(o.Readers, ibutton.Reader{ID: r.ID, Bus: r.Bus, Wire: s.wires.oneWire[r.Bus]})
+	}
+	for _, u := range s.config.Users {
+		for _, card := range u.Cards {
+			desk.owners[card.String()] = u.ID
+			o.Cards = append(o.Cards, bus.ROM(card))
+		}
+	}
+	o.Touch = func(_ context.Context, reader string, rom bus.ROM) { desk.touched(reader, config.ROM(rom).String()) }
+	s.cards = desk
 }
 
 // tourFile is the path of what the tours' driver remembers, replaced atomically.
