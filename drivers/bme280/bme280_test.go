@@ -215,7 +215,7 @@ func TestAnotherChip(t *testing.T) {
 }
 
 func TestRange(t *testing.T) {
-	for _, c := range []counts{{skipped20, 519888, 30000}, {415148, skipped20, 30000}, {415148, 519888, skipped16}, {415148, 0, 30000}, {415148, 1<<20 - 1, 30000}, {0, 519888, 30000}, {1<<20 - 1, 519888, 30000}} {
+	for _, c := range []counts{{skipped20, 519888, 30000}, {415148, skipped20, 30000}, {415148, 519888, skipped16}, {415148, 0, 30000}, {415148, 1<<20 - 1, 30000}, {0, 519888, 30000}, {1<<20 - 1, 519888, 30000}, {415148, 519888, 1<<16 - 1}} {
 		if air, err := worked().compensate(c); err == nil {
 			t.Errorf("%+v is %+v", c, air)
 		}

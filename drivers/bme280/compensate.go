@@ -42,10 +42,12 @@ func parseTrim(low [trimLow]byte, high [trimHigh]byte) (trim, error) {
 	return t, nil
 }
 
-// Counts of a channel that was not measured (§5.4.7 to §5.4.9).
+// Counts of a channel that was not measured (§5.4.7 to §5.4.9), and of a wire that nobody pulls low: the chip was pulled while it
+// was read. For pressure and temperature that is out of range.
 const (
 	skipped20 = 0x80000
 	skipped16 = 0x8000
+	pulled16  = 0xffff
 )
 
 // counts are the raw values of one measurement: 20, 20 and 16 bits.
@@ -69,7 +71,7 @@ var errRange = errors.New("beyond what the chip measures")
 
 // compensate turns counts into values (§4.2.3).
 func (t trim) compensate(c counts) (Air, error) {
-	if c.temperature == skipped20 || c.pressure == skipped20 || c.humidity == skipped16 {
+	if c.temperature == skipped20 || c.pressure == skipped20 || c.humidity == skipped16 || c.humidity == pulled16 {
 		return Air{}, errors.New("a channel was not measured")
 	}
 	fine := t.fine(c.temperature)
