@@ -4,6 +4,12 @@ import "time"
 
 // take acts on one answer of the receiver.
 func (p *Panel) take(frame []byte) error {
+	if err := p.capture('<', frame); err != nil {
+		return err
+	}
+	if p.opts.odd().has(QuirkBinaryCRC) {
+		frame = digits(frame)
+	}
 	a, err := ParseAnswer(frame, p.opts.Key)
 	if err != nil {
 		p.tally(func(t *Totals) { t.Bad++ })
@@ -41,7 +47,8 @@ func (p *Panel) find(a Answer) int {
 	switch {
 	case a.ID != idACK && a.ID != idDUH,
 		a.ID == idACK && a.Encrypted != (len(p.opts.Key) > 0),
-		a.Account != p.opts.Account || a.Line != p.opts.Line || a.Receiver != p.opts.Receiver:
+		a.NoLine != p.opts.odd().has(QuirkNoLine) || !a.NoLine && "L"+a.Line != p.opts.odd().line(p.opts.Line),
+		a.Account != p.opts.Account || a.Receiver != p.opts.Receiver:
 		return -1
 	}
 	for i, s := range p.flight {
@@ -56,7 +63,7 @@ func (p *Panel) find(a Answer) int {
 // carries an old one.
 func (p *Panel) setClock(now time.Time) error {
 	p.tally(func(t *Totals) { t.NAKs++ })
-	if off := now.Sub(p.clock()); off.Abs() > time.Second {
+	if off := now.Sub(p.clock()); off.Abs() > time.Second && !p.opts.odd().has(QuirkStubborn) {
 		p.skew += off
 	}
 	for _, s := range p.flight {

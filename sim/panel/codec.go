@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ const (
 const (
 	maxBody   = 0xFFF
 	frameHead = 8 // four digits of the CRC, "0" and three of the length
+	binaryCRC = 2 // bytes of a CRC that is not written in digits
 	maxFrame  = 1 + frameHead + maxBody + 1
 	maxSeq    = 9999
 	timestamp = "_15:04:05,01-02-2006" // UTC
@@ -41,11 +43,28 @@ type Frame struct {
 	Data     string // between "[" and "]", for example "#1234|Nri1/BA001"
 	Extra    []string
 	Time     time.Time // none if zero; encrypted frames must have one
+	Quirks   []Quirk   // of those that a frame can have
 }
 
 // Marshal gives the bytes on the wire, LF to CR. With a key of 16, 24 or 32
 // bytes the frame is encrypted (5.4.4) and pad delivers the random bytes.
 func (f Frame) Marshal(key []byte, pad io.Reader) ([]byte, error) {
+	odd, extra := quirks(f.Quirks), f.Extra
+	if !odd.has(QuirkZeroCRC) {
+		return f.marshal(key, pad)
+	}
+	for i := range zeroTries {
+		f.Extra = append(slices.Clone(extra), fmt.Sprintf("X%d", i))
+		b, err := f.marshal(key, pad)
+		if err != nil || odd.has(QuirkBinaryCRC) && b[1]>>4 == 0 || !odd.has(QuirkBinaryCRC) && b[1] == '0' {
+			return b, err
+		}
+	}
+	return nil, fmt.Errorf("no CRC of %d begins with 0", zeroTries)
+}
+
+func (f Frame) marshal(key []byte, pad io.Reader) ([]byte, error) {
+	odd := quirks(f.Quirks)
 	tail := f.Data + "]"
 	for _, x := range f.Extra {
 		tail += "[" + x + "]"
@@ -58,7 +77,11 @@ func (f Frame) Marshal(key []byte, pad io.Reader) ([]byte, error) {
 		if f.Time.IsZero() {
 			return nil, errors.New("an encrypted frame needs a timestamp")
 		}
-		sealed, err := seal(key, pad, "|"+tail)
+		bar := "|"
+		if f.ID == idNull && odd.has(QuirkNullNoBar) {
+			bar = ""
+		}
+		sealed, err := seal(key, odd.pad(pad), bar+tail)
 		if err != nil {
 			return nil, fmt.Errorf("encrypting a frame: %w", err)
 		}
@@ -68,11 +91,11 @@ func (f Frame) Marshal(key []byte, pad io.Reader) ([]byte, error) {
 	if f.Receiver != "" {
 		receiver = "R" + f.Receiver
 	}
-	body := fmt.Sprintf(`"%s"%04d%sL%s#%s[%s`, id, f.Seq, receiver, f.Line, f.Account, tail)
+	body := fmt.Sprintf(`"%s"%04d%s%s#%s[%s`, id, f.Seq, receiver, odd.line(f.Line), f.Account, tail)
 	if len(body) > maxBody {
 		return nil, fmt.Errorf("a frame of %d bytes: %d are the limit", len(body), maxBody)
 	}
-	return fmt.Appendf(nil, "\n%04X0%03X%s\r", crc16(body), len(body), body), nil
+	return odd.envelope(body), nil
 }
 
 // crc16 is CRC-16/ARC: polynomial 8005 reflected, start 0.
@@ -139,6 +162,7 @@ type Answer struct {
 	Seq       int
 	Receiver  string    // without its R; empty if left out
 	Line      string    // without its L
+	NoLine    bool      // there is no L at all
 	Account   string    // without its #; empty for a NAK
 	Time      time.Time // zero if none
 }
@@ -185,7 +209,17 @@ func parseBody(body string, key []byte) (Answer, error) {
 	return a, a.parseTail(tail)
 }
 
-// parseAddress reads [R receiver] L line [# account]; a NAK ends in the literal A0.
+// digits writes a CRC of two bytes in digits, so that [ParseAnswer] reads the
+// answer to a panel of [QuirkBinaryCRC].
+func digits(frame []byte) []byte {
+	if len(frame) < 1+binaryCRC {
+		return frame
+	}
+	return append(fmt.Appendf(nil, "\n%02X%02X", frame[1], frame[2]), frame[1+binaryCRC:]...)
+}
+
+// parseAddress reads [R receiver] [L line] [# account]; a NAK has its line, and
+// ends in the literal A0.
 func (a *Answer) parseAddress(text string) error {
 	if rest, ok := strings.CutPrefix(text, "R"); ok {
 		a.Receiver, text = cutHex(rest)
@@ -194,9 +228,7 @@ func (a *Answer) parseAddress(text string) error {
 		}
 	}
 	rest, ok := strings.CutPrefix(text, "L")
-	if !ok {
-		return errors.New("no L")
-	}
+	a.NoLine = !ok
 	if a.ID == idNAK {
 		if rest, ok = strings.CutSuffix(rest, "A0"); !ok {
 			return errors.New("a NAK without A0")

@@ -14,9 +14,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// vector is one entry of testdata/dc09.json.
+// vector is one entry of testdata/dc09.json or testdata/quirks.json.
 type vector struct {
 	Name, Class, Frame, Key, Plaintext string
+	Raw                                string `json:"raw_hex"`
 	Expect                             *struct {
 		ID                      string
 		Encrypted               bool
@@ -28,17 +29,19 @@ type vector struct {
 	}
 }
 
-func vectors(t testing.TB) []vector {
+func vectors(t testing.TB) []vector { t.Helper(); return vectorsOf(t, "testdata/dc09.json") }
+
+func vectorsOf(t testing.TB, file string) []vector {
 	t.Helper()
-	text, err := os.ReadFile("testdata/dc09.json")
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var file struct{ Vectors []vector }
-	if err := json.Unmarshal(text, &file); err != nil {
+	var list struct{ Vectors []vector }
+	if err := json.Unmarshal(text, &list); err != nil {
 		t.Fatal(err)
 	}
-	return file.Vectors
+	return list.Vectors
 }
 
 func (v vector) key(t testing.TB) []byte {
@@ -122,7 +125,7 @@ func TestParseAnswerRefuses(t *testing.T) {
 		"wrong length":         "\n59890013\"ACK\"0000L0#1409[]\r",
 		"no token":             frame(`ACK0000L0#1409[]`),
 		"sequence with sign":   frame(`"ACK"+001L0#1409[]`),
-		"no L":                 frame(`"ACK"0001#1409[]`),
+		"NAK without L":        frame(`"NAK"0000R0[]_16:20:01,09-24-2025`),
 		"R without digits":     frame(`"ACK"0001RL0#1409[]`),
 		"no block":             frame(`"ACK"0001L0#1409`),
 		"no end of block":      frame(`"ACK"0001L0#1409[`),
@@ -225,11 +228,11 @@ func TestCRC(t *testing.T) {
 }
 
 func TestCutFrames(t *testing.T) {
-	frames, rest := cutFrames([]byte("junk\nA\r\x00\nB\r\nC"))
+	frames, rest := cutFrames([]byte("junk\nA\r\x00\nB\r\nC"), 0)
 	if len(frames) != 2 || string(frames[0]) != "\nA\r" || string(frames[1]) != "\nB\r" || string(rest) != "\nC" {
 		t.Errorf("%q and %q", frames, rest)
 	}
-	if frames, rest := cutFrames([]byte("no frame at all\r")); frames != nil || rest != nil {
+	if frames, rest := cutFrames([]byte("no frame at all\r"), 0); frames != nil || rest != nil {
 		t.Errorf("%q and %q", frames, rest)
 	}
 }
@@ -253,9 +256,9 @@ func FuzzCutFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, at int) {
 		// Whole or in two parts, the same frames come out.
 		at = min(max(at, 0), len(b))
-		whole, _ := cutFrames(b)
-		first, rest := cutFrames(b[:at])
-		second, _ := cutFrames(append(append([]byte(nil), rest...), b[at:]...))
+		whole, _ := cutFrames(b, 0)
+		first, rest := cutFrames(b[:at], 0)
+		second, _ := cutFrames(append(append([]byte(nil), rest...), b[at:]...), 0)
 		if got := append(first, second...); !bytes.Equal(bytes.Join(got, nil), bytes.Join(whole, nil)) {
 			t.Errorf("%q and %q", got, whole)
 		}

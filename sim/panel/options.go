@@ -1,7 +1,9 @@
 package panel
 
 import (
+	"bufio"
 	"crypto/aes"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,12 +23,13 @@ const (
 
 // Options say what panel to be and what to send.
 type Options struct {
-	To       string // tcp://HOST:PORT or udp://HOST:PORT
-	Account  string // 3-16 hex digits
-	Receiver string // 1-6 hex digits; left out of the frames if empty
-	Line     string // 1-6 hex digits; "0" if empty
-	Key      []byte // AES key of 16, 24 or 32 bytes; none: plain frames
-	Format   Format // FormatSIA if empty
+	To       string  // tcp://HOST:PORT or udp://HOST:PORT
+	Account  string  // 3-16 hex digits
+	Receiver string  // 1-6 hex digits; left out of the frames if empty
+	Line     string  // 1-6 hex digits; "0" if empty
+	Key      []byte  // AES key of 16, 24 or 32 bytes; none: plain frames
+	Format   Format  // FormatSIA if empty
+	Quirks   []Quirk // of its maker
 
 	Codes  []string // of the reports made by themselves, in turn; BA or 1130 if empty
 	Count  int      // reports made by themselves; 0: only what Raise is given, without end
@@ -46,9 +49,12 @@ type Options struct {
 	//	acked N SEQ                  when its acknowledgement came
 	// Nothing is recorded if it is nil.
 	Record io.Writer
-	Now    func() time.Time // time.Now if nil
-	Skew   time.Duration    // by which the clock of the panel is wrong at first
-	Log    *slog.Logger     // nothing is logged if nil
+	// Capture gets all bytes of the wire in hex, with one Write each: "> HEX" for a
+	// segment sent and "< HEX" for a frame received. Nothing is captured if it is nil.
+	Capture io.Writer
+	Now     func() time.Time // time.Now if nil
+	Skew    time.Duration    // by which the clock of the panel is wrong at first
+	Log     *slog.Logger     // nothing is logged if nil
 }
 
 // withDefaults fills the empty fields and checks the others.
@@ -72,6 +78,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Record == nil {
 		o.Record = io.Discard
+	}
+	if o.Capture == nil {
+		o.Capture = io.Discard
 	}
 	return o, o.check()
 }
@@ -116,6 +125,9 @@ func (o Options) check() error {
 			return err
 		}
 	}
+	if err := o.odd().check(o.Format); err != nil {
+		return err
+	}
 	if len(o.Key) > 0 {
 		if _, err := aes.NewCipher(o.Key); err != nil {
 			return fmt.Errorf("key: 16, 24 or 32 bytes are needed: %w", err)
@@ -134,6 +146,34 @@ func (o Options) address() (network, address string, err error) {
 		return "", "", fmt.Errorf("receiver address %q: %w", o.To, err)
 	}
 	return network, address, nil
+}
+
+// Captured reads the segments that a panel sent out of what [Options.Capture] got.
+func Captured(r io.Reader) (segments [][]byte, err error) {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		text, sent := strings.CutPrefix(lines.Text(), "> ")
+		if !sent {
+			continue
+		}
+		segment, err := hex.DecodeString(text)
+		if err != nil {
+			return nil, fmt.Errorf("captured segment %d: %w", len(segments)+1, err)
+		}
+		segments = append(segments, segment)
+	}
+	return segments, lines.Err()
+}
+
+// odd are the quirks.
+func (o Options) odd() quirks { return o.Quirks }
+
+// crcBytes is how many bytes of an answer behind its LF are a binary CRC.
+func (o Options) crcBytes() int {
+	if o.odd().has(QuirkBinaryCRC) {
+		return binaryCRC
+	}
+	return 0
 }
 
 func isHex(text string, least, most int) bool {

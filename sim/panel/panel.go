@@ -79,7 +79,7 @@ func New(o Options) (*Panel, error) {
 		return nil, err
 	}
 	if o.Count > 0 {
-		if _, err := (Report{Code: o.Codes[0]}).data(o.Format, o.Account, o.First+o.Count-1); err != nil {
+		if _, err := (Report{Code: o.Codes[0]}).data(o.Format, o.Quirks, o.Account, o.First+o.Count-1); err != nil {
 			return nil, err
 		}
 	}
@@ -107,7 +107,7 @@ func (p *Panel) Raise(ctx context.Context, r Report) error {
 	if err := p.opts.Format.checkCode(r.Code); err != nil {
 		return err
 	}
-	if _, err := r.data(p.opts.Format, p.opts.Account, 1); err != nil {
+	if _, err := r.data(p.opts.Format, p.opts.Quirks, p.opts.Account, 1); err != nil {
 		return err
 	}
 	select {
@@ -160,6 +160,14 @@ func (p *Panel) record(format string, args ...any) error {
 	return nil
 }
 
+// capture writes down what goes over the wire.
+func (p *Panel) capture(way byte, b []byte) error {
+	if _, err := fmt.Fprintf(p.opts.Capture, "%c %x\n", way, b); err != nil {
+		return &recordError{err}
+	}
+	return nil
+}
+
 // connection dials and reports until an error or the end.
 func (p *Panel) connection(ctx context.Context) error {
 	network, address, err := p.opts.address()
@@ -179,7 +187,7 @@ func (p *Panel) connection(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // unblocks the reader
 	defer stop()
 	answers := make(chan []byte, maxWindow)
-	group.Go(func() error { return listen(ctx, conn, answers) })
+	group.Go(func() error { return listen(ctx, conn, p.opts.crcBytes(), answers) })
 	group.Go(func() error { return p.talk(ctx, conn, answers) })
 	return group.Wait()
 }
@@ -242,7 +250,7 @@ func (p *Panel) fill() error {
 		}
 	}
 	if p.opts.Poll > 0 && len(p.flight) == 0 && now.Sub(p.quietAt) >= p.opts.Poll {
-		return p.add(0, Frame{ID: idNull})
+		return p.add(0, Frame{ID: idNull, Data: p.opts.odd().null()})
 	}
 	return nil
 }
@@ -250,12 +258,12 @@ func (p *Panel) fill() error {
 // launch records a report and puts it in flight.
 func (p *Panel) launch(r Report) error {
 	n := p.number
-	data, err := r.data(p.opts.Format, p.opts.Account, n)
+	data, err := r.data(p.opts.Format, p.opts.Quirks, p.opts.Account, n)
 	if err != nil {
 		return err
 	}
 	p.number++
-	f := Frame{ID: p.opts.Format.id(), Seq: (n-1)%maxSeq + 1, Data: data}
+	f := Frame{ID: p.opts.Format.id(), Seq: (n-1)%maxSeq + 1, Data: data, Extra: p.opts.odd().extra()}
 	if err := p.record("sent %d %04d %s %s %s", n, f.Seq, p.opts.Account, f.ID, f.Data); err != nil {
 		return err
 	}
@@ -264,7 +272,7 @@ func (p *Panel) launch(r Report) error {
 }
 
 func (p *Panel) add(n int, f Frame) error {
-	f.Receiver, f.Line, f.Account = p.opts.Receiver, p.opts.Line, p.opts.Account
+	f.Receiver, f.Line, f.Account, f.Quirks = p.opts.Receiver, p.opts.Line, p.opts.Account, p.opts.Quirks
 	s := &sending{n: n, frame: f}
 	p.flight = append(p.flight, s)
 	return p.stamp(s)
@@ -333,6 +341,9 @@ func (p *Panel) sendDue(ctx context.Context, conn net.Conn) error {
 // write sends a segment, cut in two if asked.
 func (p *Panel) write(ctx context.Context, conn net.Conn, segment []byte) error {
 	p.quietAt = time.Now()
+	if err := p.capture('>', segment); err != nil {
+		return err
+	}
 	if err := conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
@@ -354,7 +365,7 @@ func (p *Panel) write(ctx context.Context, conn net.Conn, segment []byte) error 
 }
 
 // listen hands over what the receiver sends, frame by frame.
-func listen(ctx context.Context, conn net.Conn, answers chan<- []byte) error {
+func listen(ctx context.Context, conn net.Conn, skip int, answers chan<- []byte) error {
 	buf, n := make([]byte, maxFrame+1), 0
 	for {
 		// Long silence is for talk to judge, which closes the connection.
@@ -363,7 +374,7 @@ func listen(ctx context.Context, conn net.Conn, answers chan<- []byte) error {
 		}
 		got, err := conn.Read(buf[n:])
 		n += got
-		frames, rest := cutFrames(buf[:n])
+		frames, rest := cutFrames(buf[:n], skip)
 		n = copy(buf, rest)
 		for _, frame := range frames {
 			select {
@@ -384,11 +395,13 @@ func listen(ctx context.Context, conn net.Conn, answers chan<- []byte) error {
 }
 
 // cutFrames copies the frames LF to CR out of b, skipping what stands between
-// them, and returns the bytes of a frame that has only begun.
-func cutFrames(b []byte) (frames [][]byte, rest []byte) {
+// them, and returns the bytes of a frame that has only begun. So many bytes behind
+// each LF are a binary CRC, and may be anything.
+func cutFrames(b []byte, skip int) (frames [][]byte, rest []byte) {
 	start := -1
 	for i, c := range b {
 		switch {
+		case start >= 0 && i <= start+skip:
 		case c == '\n':
 			start = i
 		case c == '\r' && start >= 0:

@@ -77,7 +77,7 @@ func (c *centre) serve(conn net.Conn, key []byte) {
 		c.mu.Lock()
 		c.reads = append(c.reads, bytes.Clone(buf[n:n+k]))
 		c.mu.Unlock()
-		frames, rest := cutFrames(buf[:n+k])
+		frames, rest := cutFrames(buf[:n+k], 0)
 		for _, frame := range frames {
 			for _, body := range c.take(frame, key) {
 				if body == "" {

@@ -41,7 +41,7 @@ func CIDPlace(n int) (partition, zone int) {
 func Mark(n int) string { return fmt.Sprintf("WP-%06d", n) }
 
 // data is the data block of report n of an account.
-func (r Report) data(f Format, account string, n int) (string, error) {
+func (r Report) data(f Format, odd quirks, account string, n int) (string, error) {
 	if strings.ContainsAny(r.Text, "^|[]\"\r\n") {
 		return "", fmt.Errorf("report text %q: leave out ^ | [ ] and quotes", r.Text)
 	}
@@ -53,7 +53,7 @@ func (r Report) data(f Format, account string, n int) (string, error) {
 			return "", errors.New("a Contact ID report has no room for zone and text beside its number: use the format sia")
 		}
 		partition, zone := CIDPlace(n)
-		return fmt.Sprintf("#%s|%s %02d %03d", account, r.Code, partition, zone), nil
+		return fmt.Sprintf("#%s|%s %02d %03d", odd.named(account), r.Code, partition, zone), nil
 	}
 	if n > maxSIA {
 		return "", fmt.Errorf("report %d: the text has room for %d", n, maxSIA)
@@ -65,7 +65,7 @@ func (r Report) data(f Format, account string, n int) (string, error) {
 	if r.Text != "" {
 		text += " " + r.Text
 	}
-	return fmt.Sprintf("#%s|Nri1/%s%s^%s^", account, r.Code, zone, text), nil
+	return "#" + odd.named(account) + "|" + odd.block(r.Code, zone, text), nil
 }
 
 // id is the token of a format.
