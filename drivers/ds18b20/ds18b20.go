@@ -4,7 +4,7 @@
 // first conversion, and so after each loss of its supply: it is not believed unless it was about as hot before.
 //
 // The strong pull-up is asked for during a conversion, so that chips without a supply of their own work too. They need a bus
-// for themselves: traffic with others during the 0.75 s takes their supply away.
+// for themselves: traffic with others during the 0.75 s takes their supply away. Where a bus has none, they are told apart and not read.
 package ds18b20
 
 import (
@@ -26,6 +26,7 @@ const (
 	cmdMatch   = 0x55
 	cmdConvert = 0x44
 	cmdRead    = 0xbe
+	cmdSupply  = 0xb4 // read bits are 0 if the chip lives from the wire
 )
 
 // scratchpadSize is the length of a scratchpad with its checksum (figure 9).
@@ -98,7 +99,7 @@ func (c *Chip) Temperature(ctx context.Context) (measure.Temperature, error) {
 }
 
 func (c *Chip) temperature(ctx context.Context) (measure.Temperature, error) {
-	if err := c.bus.Tx(c.command(cmdConvert), nil, true); err != nil {
+	if err := c.start(); err != nil {
 		return 0, fmt.Errorf("starting: %w", err)
 	}
 	t := time.NewTimer(c.wait)
@@ -121,6 +122,22 @@ func (c *Chip) temperature(ctx context.Context) (measure.Temperature, error) {
 		return 0, fmt.Errorf("%w: %d bits take %s", ErrNotDone, s.bits, c.wait)
 	}
 	return s.temperature, nil
+}
+
+// start begins a conversion. Where the bus has no strong pull-up, only a chip with a supply of its own can do one.
+func (c *Chip) start() error {
+	err := c.bus.Tx(c.command(cmdConvert), nil, true)
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	var supply [1]byte
+	if err := c.bus.Tx(c.command(cmdSupply), supply[:], false); err != nil {
+		return err
+	}
+	if supply[0]&1 == 0 {
+		return fmt.Errorf("it lives from the wire: %w", err)
+	}
+	return c.bus.Tx(c.command(cmdConvert), nil, false)
 }
 
 // command addresses this chip alone.

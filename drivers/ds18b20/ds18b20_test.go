@@ -3,6 +3,7 @@ package ds18b20
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -223,4 +224,41 @@ func FuzzScratchpad(f *testing.F) {
 			t.Errorf("%v and %+v", err, s)
 		}
 	})
+}
+
+// weak is a bus without a strong pull-up, as the kernel's.
+type weak struct{ bus.OneWire }
+
+func (b weak) Tx(w, r []byte, strong bool) error {
+	if strong {
+		return fmt.Errorf("no strong pull-up: %w", errors.ErrUnsupported)
+	}
+	return b.OneWire.Tx(w, r, false)
+}
+
+// TestWeakBus: over a bus without a strong pull-up a chip with a supply of its own is read, and one that lives from the wire is not.
+func TestWeakBus(t *testing.T) {
+	for name, parasite := range map[string]bool{"own supply": false, "from the wire": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, sim, w, rom := bench(t, parasite)
+				c.bus = weak{c.bus}
+				sim.SetCelsius(-7.5)
+				got, err := c.Temperature(t.Context())
+				if parasite {
+					if !errors.Is(err, errors.ErrUnsupported) || got != 0 {
+						t.Errorf("%s, %v", got, err)
+					}
+					return
+				}
+				if err != nil || got != -7500 {
+					t.Errorf("%s, %v", got, err)
+				}
+				must(t, w.Touch(rom, false))
+				if _, err := c.Temperature(t.Context()); !errors.Is(err, bus.ErrNoAnswer) {
+					t.Errorf("taken away: %v", err)
+				}
+			})
+		})
+	}
 }
