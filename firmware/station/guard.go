@@ -66,7 +66,7 @@ type ask struct {
 	done chan error   // one place
 }
 
-// entry is a stamped event on its way into the log: a zone's word, which its driver keeps until it is told that it is stored, or
+// entry is a stamped event on its way into the log: a zone's word, which its driver keeps until it is told that it is on disk, or
 // what a step has decided, which the journal keeps.
 type entry struct {
 	draft event.Draft
@@ -94,7 +94,8 @@ func severityOf(state string) event.Severity {
 	return event.SeverityWarning
 }
 
-// store is the Sink for zones of partitions: nil means that the word is in the log, and that whatever it led to is, too.
+// store is the Sink for zones of partitions: nil means that the word is in the log, or in the journal while the log refuses, and that
+// whatever it led to is, too.
 func (g *guard) store(ctx context.Context, d event.Draft) error {
 	w := wordOf(d)
 	d.Severity = severityOf(w.State)
@@ -317,9 +318,7 @@ func (g *guard) step(in arming.Input) error {
 // add notes an event that is to be stored.
 func (g *guard) add(d event.Draft) {
 	if d.Once == "" {
-		now := g.instant()
-		g.facts++
-		d.Once = fmt.Sprintf("guard/%08x%x.%d", now.Boot, int64(now.Up), g.facts)
+		d.Once = g.key()
 	}
 	d = g.in.clock.stamp(d)
 	p, err := keep(d)
@@ -329,6 +328,13 @@ func (g *guard) add(d event.Draft) {
 	}
 	g.queue = append(g.queue, entry{draft: d, size: len(p.Record)})
 	g.giveUp()
+}
+
+// key is a Once key that nothing else ever has.
+func (g *guard) key() string {
+	now := g.instant()
+	g.facts++
+	return fmt.Sprintf("guard/%08x%x.%d", now.Boot, int64(now.Up), g.facts)
 }
 
 // giveUp drops the oldest decided events beyond what may wait: first what is no alarm.

@@ -10,7 +10,7 @@ import (
 )
 
 // commit puts all on disk: first the journal, then the events; then the outputs act and the asks are answered. What is not
-// stored yet is tried again; a wish is done when the journal has it, a word when the log has.
+// stored yet is tried again; a wish is done when the journal has it, a word when the log has, or the journal in place of a log that refuses.
 func (g *guard) commit(ctx context.Context, batch []*ask) {
 	err := g.save()
 	if err != nil {
@@ -20,7 +20,9 @@ func (g *guard) commit(ctx context.Context, batch []*ask) {
 			}
 		}
 	} else {
-		err = g.append(ctx)
+		if err = g.append(ctx); err != nil {
+			g.takeOver()
+		}
 		g.act(ctx)
 		v := g.machine.View()
 		g.shown.Store(&v)
@@ -82,7 +84,41 @@ func (g *guard) append(ctx context.Context) error {
 	return nil
 }
 
-// giveBack leaves the words that are not stored to their drivers, which will tell them again.
+// takeOver keeps the words that the log does not take in the journal, as what is decided: they are on disk then, and their drivers go on
+// to the next ones. A zone that nobody hears while the log is full would be a way in.
+func (g *guard) takeOver() {
+	before, taken := slices.Clone(g.queue), 0
+	for i := range g.queue {
+		e := &g.queue[i]
+		if e.word == nil {
+			continue
+		}
+		if e.draft.Once == "" {
+			e.draft.Once = g.key()
+		}
+		p, err := keep(e.draft)
+		if err != nil {
+			continue // it was kept before
+		}
+		e.word, e.size = nil, len(p.Record)
+		taken++
+	}
+	if taken == 0 {
+		return
+	}
+	g.giveUp()
+	if g.save() != nil {
+		g.queue = before // their drivers will tell them again
+		return
+	}
+	for _, e := range before {
+		if e.word != nil {
+			delete(g.owed, e.draft.Zone)
+		}
+	}
+}
+
+// giveBack leaves the words that are not on disk to their drivers, which will tell them again.
 func (g *guard) giveBack(err error) {
 	g.queue = slices.DeleteFunc(g.queue, func(e entry) bool {
 		if e.word != nil {

@@ -26,7 +26,9 @@ func TestAFullLogDoesNotSilenceTheSiren(t *testing.T) {
 	log.Refuse(eventlog.ErrFull)
 	x.set("hall", true)
 	x.await("the siren", func() bool { return slices.Contains(x.sirens.list(), "siren true intrusion 1m0s") })
-	x.await("the driver is told", func() bool { return strings.Contains(x.stderr.String(), "event is not stored, trying on") })
+	x.await("it is said", func() bool {
+		return strings.Contains(x.stderr.String(), "what arming decides is not stored, trying on")
+	})
 	if got := all(t, log, event.KindAlarmRaised); len(got) != 0 {
 		t.Fatalf("a full log has stored %+v", got)
 	}
@@ -253,6 +255,37 @@ func TestADamagedJournalIsAnAlarmHoweverOldTheArming(t *testing.T) {
 				t.Errorf("raised is %+v", raised)
 			}
 		})
+	}
+}
+
+// While the log is full the machine goes on hearing a zone that has moved before: it can be armed, and a burglar is heard. All of its
+// words are told when the log has room.
+func TestAFullLogDeafensNoZone(t *testing.T) {
+	dir := t.TempDir()
+	box := boxIn(t, dir)
+	log := storagetest.NewMemLog("cs-one")
+	memory := func(o *Options, _ *guardedStation) { o.Events = log }
+	x := startGuarded(t, dir, box, "", memory)
+	log.Refuse(eventlog.ErrFull)
+	for range 2 {
+		x.set("hall", true)
+		x.zones("hall active")
+		x.set("hall", false)
+		x.zones("hall normal")
+	}
+	x.arm()
+	x.set("hall", true)
+	x.await("the siren", func() bool { return slices.Contains(x.sirens.list(), "siren true intrusion 1m0s") })
+	log.Refuse(nil)
+	awaitIn(t, log, event.LaneAlarm, func(e event.Event) bool { return e.Kind == event.KindAlarmRaised })
+	var words []string
+	for _, e := range all(t, log, event.KindZoneChanged) {
+		if e.Zone == "hall" {
+			words = append(words, text(e, event.TagState))
+		}
+	}
+	if want := []string{"normal", "active", "normal", "active", "normal", "active"}; !slices.Equal(words, want) {
+		t.Errorf("the hall's words are %q, want %q", words, want)
 	}
 }
 
