@@ -149,8 +149,9 @@ func TestBadHeads(t *testing.T) {
 	good := string(wireOf(`"NULL"0000L0#1234[]`))
 	for wire, want := range map[string]string{
 		"": "grammar", "\n\r": "grammar", good[1:]: "grammar", good[:len(good)-1]: "grammar",
-		"\nXYZW" + good[5:]:             "grammar",
-		good[:5] + "1" + good[6:]:       "grammar",
+		"\nXYZW" + good[5:]:             "crc",
+		good[:5] + "1" + good[6:]:       "length",
+		"\nXYZW1" + good[6:]:            "crc length",
 		good[:5] + "0FFF" + good[9:]:    "length",
 		"\n0000" + good[5:]:             "crc",
 		"\n0000" + "0FFF" + good[9:]:    "crc length",
@@ -193,16 +194,22 @@ func TestOpenQuirks(t *testing.T) {
 	for name, c := range map[string]struct {
 		header, plain string
 		data          string
-		pad           int // -2: does not open
+		pad           int // -2: the key seems wrong; -3: it is right, and the data is not
 	}{
 		"NULL":                       {`"*NULL"0000L0#123`, "|]_08:00:00,11-22-2026", "", 10},
 		"NULL with data":             {`"*NULL"0000L0#123`, "|#0000|0000 00 000]_08:00:00,11-22-2026", "#0000|0000 00 000", 9},
-		"NULL without a bar":         {`"*NULL"0000L0#123`, "0000000000000]_08:00:00,11-22-2026", "", -1},
+		"NULL without a bar":         {`"*NULL"0000L0#123`, "0000000000000]_08:00:00,11-22-2026", "", 27},
 		"extended block":             {`"*SIA-DCS"0001L0#123`, "|#123|NBA1][X1]_08:00:00,11-22-2026", "#123|NBA1", 13},
 		"event without a bar":        {`"*SIA-DCS"0001L0#123`, "0000000#123 NBA1]_08:00:00,11-22-2026", "", -2},
 		"NULL without any bracket":   {`"*NULL"0000L0#123`, "0000000000000_08:00:00,11-22-2026", "", -2},
-		"something after the time":   {`"*SIA-DCS"0001L0#123`, "|#123|NBA1]_08:00:00,11-22-2026    ", "", -2},
-		"bracket inside the bracket": {`"*SIA-DCS"0001L0#123`, "|#123|NBA1][_08:00:00,11-22-2026", "", -2},
+		"something after the time":   {`"*SIA-DCS"0001L0#123`, "|#123|NBA1]_08:00:00,11-22-2026    ", "", -3},
+		"bracket inside the bracket": {`"*SIA-DCS"0001L0#123`, "|#123|NBA1][_08:00:00,11-22-2026", "", -3},
+		"no time":                    {`"*SIA-DCS"0001L0#123`, "|#123|NBA1]", "", -3},
+		"NULL, no time":              {`"*NULL"0000L0#123`, "|]", "", -3},
+		"no time, and noise":         {`"*SIA-DCS"0001L0#123`, "|#123|NBA1\x01]", "", -2},
+		"a time of no shape":         {`"*SIA-DCS"0001L0#123`, "|#123|NBA1]_08:00,11-22-2026", "", -3},
+		"no bracket":                 {`"*SIA-DCS"0001L0#123`, "|#123|NBA1_08:00:00,11-22-2026", "", -2},
+		"a pad of 32":                {`"*SIA-DCS"0001L0#123`, strings.Repeat("p", 32) + "|#123|NBA1]_08:00:00,11-22-2026", "#123|NBA1", 33},
 	} {
 		f, err := Parse(sealed(k, c.header, c.plain), nil)
 		if err != nil {
@@ -212,10 +219,13 @@ func TestOpenQuirks(t *testing.T) {
 			t.Errorf("%s: open without a key", name)
 		}
 		err = f.Open(k)
+		if _, refused := errors.AsType[*Refusal](err); refused != (c.pad == -3) {
+			t.Errorf("%s: %v", name, err)
+		}
 		switch {
-		case c.pad == -2 && (!errors.Is(err, ErrUnreadable) || f.Readable || f.Data != "" || f.Reports != nil):
+		case c.pad < 0 && (errors.Is(err, ErrUnreadable) != (c.pad == -2) || f.Readable || f.Data != "" || f.Reports != nil):
 			t.Errorf("%s: %v, frame %+v", name, err, f)
-		case c.pad != -2 && (err != nil || f.Data != c.data || f.PadLen != c.pad):
+		case c.pad >= 0 && (err != nil || f.Data != c.data || f.PadLen != c.pad):
 			t.Errorf("%s: %v, data %q, pad %d", name, err, f.Data, f.PadLen)
 		}
 	}

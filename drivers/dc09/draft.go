@@ -72,7 +72,7 @@ func (a *account) body(f *Frame, r Report, m meaning) event.Body {
 	fields := []event.Field{
 		event.Text(event.TagFormat, r.Format), event.Text(event.TagCode, r.Code), event.Text(event.TagDetail, detail),
 		event.Text(event.TagAccount, a.ID), event.Text(event.TagArea, r.Area), event.Text(event.TagUser, user),
-		event.Text(event.TagPeripheral, r.Peripheral), event.Text(event.TagText, utf8Text(r.Text)),
+		event.Text(event.TagPeripheral, r.Peripheral), event.Text(event.TagText, UTF8(r.Text)),
 		event.Text(event.TagPanelSeq, f.Seq), event.Text(event.TagReceiver, f.Receiver.Text), event.Text(event.TagLine, f.Line.Text),
 	}
 	if f.Encrypted {
@@ -82,11 +82,11 @@ func (a *account) body(f *Frame, r Report, m meaning) event.Body {
 		fields = append(fields, event.Int(event.TagPanelTime, f.Time.UnixNano()))
 	}
 	if in := f.AccountInData; in.Set && !strings.EqualFold(in.Text, a.ID) {
-		fields = append(fields, event.Text(event.TagAccountInData, utf8Text(in.Text)))
+		fields = append(fields, event.Text(event.TagAccountInData, UTF8(in.Text)))
 	}
 	for _, x := range f.Extended {
 		if !strings.HasPrefix(x, "K") { // a key never goes anywhere
-			fields = append(fields, event.Text(event.TagExtra, utf8Text(x)))
+			fields = append(fields, event.Text(event.TagExtra, UTF8(x)))
 		}
 	}
 	return event.NewBody(fields...)
@@ -135,8 +135,8 @@ func (a *account) dated(key string, now time.Time) string {
 	return u.dated
 }
 
-// utf8Text is text as a panel sends it: UTF-8, or else one byte a character.
-func utf8Text(s string) string {
+// UTF8 is text as a panel sends it: UTF-8, or else one byte a character.
+func UTF8(s string) string {
 	if utf8.ValidString(s) {
 		return s
 	}

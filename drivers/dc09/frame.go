@@ -42,7 +42,7 @@ type Frame struct {
 
 	CipherBytes int    // of an encrypted frame
 	Readable    bool   // the fields below are known: the frame is plain, or was decrypted
-	PadLen      int    // bytes before the "|" of a decrypted frame, -1 when it has none
+	PadLen      int    // bytes before the "|" of a decrypted frame, or before the "]" of a NULL that has none
 	Data        string // between "[" and the first "]", without pad
 	Extended    []string
 	Stamp       string    // HH:MM:SS,MM-DD-YYYY as sent, "" when there is none
@@ -99,7 +99,7 @@ func grammar(detail string) error {
 	return &Refusal{Reasons: []Reason{ReasonGrammar}, Detail: detail}
 }
 
-// ErrUnreadable means that the key does not open the frame, or that what it opened is no DC-09 data.
+// ErrUnreadable means that there is no key, or that it does not open the frame.
 var ErrUnreadable = errors.New("decrypting: the key does not open this frame")
 
 // Supervision reports whether the frame only says that the panel is alive.

@@ -2,6 +2,7 @@ package dc09
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"watchpost/drivers"
@@ -11,9 +12,7 @@ import (
 func (r *Receiver) hear(wire []byte, remote string) (Frame, bool) {
 	f, err := Parse(wire, r.overCR)
 	if err != nil {
-		if r.bad.Add(1) == 1 {
-			r.o.Log.Warn("panel frame is wrong and gets no answer; later ones are only counted", "remote", remote, "error", err)
-		}
+		r.wrong(err, remote)
 		return Frame{}, false
 	}
 	if f.Answer() {
@@ -21,6 +20,13 @@ func (r *Receiver) hear(wire []byte, remote string) (Frame, bool) {
 		return Frame{}, false
 	}
 	return f, true
+}
+
+// wrong counts a frame that gets no answer.
+func (r *Receiver) wrong(err error, remote string) {
+	if r.bad.Add(1) == 1 {
+		r.o.Log.Warn("panel frame is wrong and gets no answer; later ones are only counted", "remote", remote, "error", err)
+	}
 }
 
 func (r *Receiver) overCR(id string) bool {
@@ -58,6 +64,10 @@ func (r *Receiver) believe(f *Frame, remote string) (a *account, answer []byte) 
 		return a, nil
 	}
 	if err := f.Open(a.Key); err != nil {
+		if _, bad := errors.AsType[*Refusal](err); bad {
+			r.wrong(err, remote)
+			return nil, nil
+		}
 		r.refused.note(a.ID, a.ID, refusedKey, remote)
 		return nil, AppendDUH(nil, f)
 	}

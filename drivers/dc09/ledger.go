@@ -54,7 +54,7 @@ func (l *ledger) note(account, claimed, reason, remote string) {
 		l.tallies[k] = t
 	}
 	t.count++
-	t.claimed, t.remote = utf8Text(claimed[:min(len(claimed), maxClaimed)]), remote
+	t.claimed, t.remote = UTF8(claimed[:min(len(claimed), maxClaimed)]), remote
 	l.mu.Unlock()
 	nudge(l.wake)
 }

@@ -1,6 +1,7 @@
 package dc09
 
 import (
+	"bytes"
 	"encoding/hex"
 	"strings"
 	"time"
@@ -14,21 +15,21 @@ const maxExtended = 64
 // OverCR says whether an account may count the final CR in CRC and length; nil: none may. The error is a [*Refusal].
 func Parse(wire []byte, overCR func(account string) bool) (Frame, error) {
 	head := headLen(wire)
-	if len(wire) > MaxFrame || head == 0 || len(wire) < 1+head+1 || wire[0] != '\n' || wire[len(wire)-1] != '\r' {
-		return Frame{}, grammar("no LF, CRC, length, quote … CR")
+	if head == 0 {
+		head = hexHead
+	}
+	if len(wire) < 1+head+1 || wire[0] != '\n' || wire[len(wire)-1] != '\r' {
+		return Frame{}, grammar("no LF, CRC, length … CR")
 	}
 	body := wire[1+head : len(wire)-1]
-	sent, sentLen, ok := readHead(wire[1:1+head], head)
-	if !ok {
-		return Frame{}, grammar("CRC and length are no hex digits")
-	}
-	sum := crc(body)
+	sent, sentLen := readHead(wire[1:1+head], head)
+	sum := int(crc(body))
 	if sum == sent && sentLen == len(body) {
 		f, err := parseBody(string(body))
 		f.BinaryCRC = head == binaryHead
 		return f, err
 	}
-	if overCR != nil && crcAdd(sum, []byte{'\r'}) == sent && sentLen == len(body)+1 {
+	if overCR != nil && int(crcAdd(uint16(sum), []byte{'\r'})) == sent && sentLen == len(body)+1 {
 		if f, err := parseBody(string(body)); err == nil && overCR(f.Account.Text) {
 			f.BinaryCRC, f.OverCR = head == binaryHead, true
 			return f, nil
@@ -44,22 +45,56 @@ func Parse(wire []byte, overCR func(account string) bool) (Frame, error) {
 	return Frame{}, r
 }
 
-// readHead reads CRC and length.
-func readHead(b []byte, head int) (sum uint16, length int, ok bool) {
-	if head == binaryHead {
-		sum = uint16(b[0])<<8 | uint16(b[1])
-	} else {
-		n, good := hexNumber(b[:4])
-		if !good {
-			return 0, 0, false
-		}
-		sum = uint16(n)
+// ParseCapture reads the one frame of a capture: what stands before its LF and after its CR does not matter. A capture
+// that has lost one of them is judged as if it were there, and is then refused for its grammar at least.
+func ParseCapture(capture []byte, overCR func(account string) bool) (Frame, error) {
+	wire, whole := capturedFrame(capture)
+	f, err := Parse(wire, overCR)
+	if err == nil && !whole {
+		return Frame{}, grammar("no LF before the frame, or no CR after it")
 	}
-	length, ok = hexNumber(b[head-3:])
-	return sum, length, ok && b[head-4] == '0'
+	return f, err
 }
 
-func hexNumber(b []byte) (int, bool) {
+// capturedFrame finds the frame; false: LF or CR are not in the capture, and have been added.
+func capturedFrame(capture []byte) (wire []byte, whole bool) {
+	start := bytes.IndexByte(capture, '\n')
+	for i := range capture {
+		if capture[i] == '\n' && headLen(capture[i:]) != 0 {
+			start = i
+			break
+		}
+	}
+	if start >= 0 {
+		wire = capture[start:]
+	} else {
+		wire = append([]byte{'\n'}, capture...)
+	}
+	head := 1 + max(headLen(wire), binaryHead)
+	if len(wire) < head {
+		return wire, false
+	}
+	if end := bytes.IndexByte(wire[head:], '\r'); end >= 0 {
+		return wire[:head+end+1], start >= 0
+	}
+	return append(bytes.Clone(wire), '\r'), false
+}
+
+// readHead reads CRC and length; what is no hex digits is a number that no frame has.
+func readHead(b []byte, head int) (sum, length int) {
+	if head == binaryHead {
+		sum = int(b[0])<<8 | int(b[1])
+	} else {
+		sum = hexNumber(b[:4])
+	}
+	if b[head-4] != '0' {
+		return sum, -1
+	}
+	return sum, hexNumber(b[head-3:])
+}
+
+// hexNumber is -1 for what is no number.
+func hexNumber(b []byte) int {
 	n := 0
 	for _, c := range b {
 		switch {
@@ -70,10 +105,10 @@ func hexNumber(b []byte) (int, bool) {
 		case c >= 'a' && c <= 'f':
 			n = n<<4 | int(c-'a'+10)
 		default:
-			return 0, false
+			return -1
 		}
 	}
-	return n, true
+	return n
 }
 
 // parseBody reads from the first quote to before CR.
@@ -164,7 +199,8 @@ func (f *Frame) content(s string) error {
 	return nil
 }
 
-// Open decrypts an encrypted frame. The error is [ErrUnreadable]; then the frame stays shut.
+// Open decrypts an encrypted frame. If the error is [ErrUnreadable] the key is wrong, as far as anybody can tell; if it is a
+// [*Refusal] the key is right, and what it opens is no DC-09 data. Either way the frame stays shut.
 func (f *Frame) Open(k *Key) error {
 	if !f.Encrypted || k == nil {
 		return ErrUnreadable
@@ -179,14 +215,34 @@ func (f *Frame) Open(k *Key) error {
 	g.PadLen = len(pad)
 	if !ok && f.Supervision() { // some hubs leave the bar of a NULL out
 		if i := strings.LastIndexByte(plain, ']'); i >= 0 {
-			s, ok, g.PadLen = plain[i:], true, -1
+			s, ok, g.PadLen = plain[i:], true, i
 		}
 	}
-	if !ok || g.content(s) != nil || g.Stamp == "" {
+	switch err := g.content(s); {
+	case !ok, err != nil && !plausible(pad, s):
+		return ErrUnreadable
+	case err != nil:
+		return err
+	case g.Stamp == "" && plausible(pad, s):
+		return grammar("an encrypted message carries no timestamp")
+	case g.Stamp == "":
 		return ErrUnreadable
 	}
 	*f = g
 	return nil
+}
+
+// maxPad is the longest pad that the standard knows (DC-09 5.4.4.3).
+const maxPad = 16
+
+// plausible tells what the right key has opened from noise: a pad of the standard's size, and text with a bracket behind it.
+func plausible(pad, s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(pad) <= maxPad && strings.Contains(s, "]")
 }
 
 // isStamp reports whether s has the shape HH:MM:SS,MM-DD-YYYY.

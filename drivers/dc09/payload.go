@@ -1,6 +1,10 @@
 package dc09
 
-import "strings"
+import (
+	"strings"
+
+	"watchpost/drivers/contactid"
+)
 
 // maxReports is how many events one frame may carry.
 const maxReports = 64
@@ -153,11 +157,12 @@ func smalls(s string) bool {
 func cidReports(payload string, out []Report) []Report {
 	from, s := len(out), payload
 	for s != "" && len(out) < maxReports {
-		r, rest, ok := cidReport(s)
+		e, rest, ok := contactid.Next(s)
 		if !ok {
 			break
 		}
-		out, s = append(out, r), strings.TrimLeft(rest, " /|")
+		out = append(out, Report{Format: FormatCID, Qualifier: e.Qualifier, Code: e.Code, Area: e.Partition, Zone: e.Zone})
+		s = strings.TrimLeft(rest, " /|")
 	}
 	switch {
 	case len(out) == from:
@@ -166,28 +171,4 @@ func cidReports(payload string, out []Report) []Report {
 		out[len(out)-1].Text = strings.Trim(s, "^*")
 	}
 	return out
-}
-
-func cidReport(s string) (r Report, rest string, ok bool) {
-	if len(s) < 4 || s[0] < '1' || s[0] > '9' || !isHex(s[1:4]) {
-		return Report{}, s, false
-	}
-	r = Report{Format: FormatCID, Qualifier: int(s[0] - '0'), Code: s[1:4]}
-	if r.Area, rest = hexWord(s[4:]); r.Area == "" {
-		return Report{}, s, false
-	}
-	if r.Zone, rest = hexWord(rest); r.Zone == "" {
-		return Report{}, s, false
-	}
-	return r, rest, true
-}
-
-// hexWord reads blanks and up to 6 hex digits.
-func hexWord(s string) (word, rest string) {
-	s = strings.TrimLeft(s, " ")
-	n := 0
-	for n < len(s) && n < 6 && hexDigit(s[n]) {
-		n++
-	}
-	return s[:n], s[n:]
 }
