@@ -31,6 +31,7 @@ type Config struct {
 	Tours      []Tour      `yaml:"tours"`
 	Watchdog   Watchdog    `yaml:"watchdog"`
 	Panels     Panels      `yaml:"panels"`
+	Receivers  []Receiver  `yaml:"receivers"`
 	Cameras    []Camera    `yaml:"cameras"`
 	Centres    []Centre    `yaml:"centres"`
 	Access     []Rule      `yaml:"access"`

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/hex"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -26,14 +25,7 @@ func (c *Config) validatePanels(s *sheet, cameras []string) {
 			s.add(key+".id", "%q is there twice", a.ID)
 		}
 		seen[a.ID] = true
-		switch raw, err := hex.DecodeString(a.KeyHex); {
-		case a.KeyHex != "" && a.KeyASCII != "":
-			s.add(key+".key_ascii", "both key_hex and key_ascii are given: keep the one that the panel's installer typed")
-		case err != nil || a.KeyHex != "" && !aesLength(len(raw)):
-			s.add(key+".key_hex", "want 32, 48 or 64 hex digits")
-		case a.KeyASCII != "" && !aesLength(len(a.KeyASCII)):
-			s.add(key+".key_ascii", "want 16, 24 or 32 characters; a key of hex digits goes under key_hex")
-		}
+		s.aesKey(key, a.KeyHex, a.KeyASCII)
 		for number, name := range a.Zones {
 			if name == "" || len(name) > 64 {
 				s.add(key+".zones", "zone %q: want a name of 1 to 64 bytes", number)

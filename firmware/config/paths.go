@@ -40,6 +40,11 @@ func (c *Config) anchor(dir string) {
 	for i := range c.Cameras {
 		abs(&c.Cameras[i].PasswordFile)
 	}
+	for i := range c.Receivers {
+		abs(&c.Receivers[i].CA)
+		abs(&c.Receivers[i].Certificate)
+		abs(&c.Receivers[i].PrivateKey)
+	}
 	for i := range c.Centres {
 		abs(&c.Centres[i].CA)
 		abs(&c.Centres[i].Certificate)

@@ -42,6 +42,7 @@ func (c *Config) fill(s *sheet) {
 	for i := range c.Panels.Accounts {
 		c.Panels.Accounts[i].ID = strings.ToUpper(c.Panels.Accounts[i].ID)
 	}
+	c.fillReceivers(s)
 }
 
 func (s *sheet) sort() {
@@ -138,6 +139,7 @@ func (c *Config) validate(s *sheet) {
 	c.validateReaders(s, plant, partitions)
 	c.validateTest(s)
 	c.validatePanels(s, cameras)
+	c.validateReceivers(s, partitions)
 	centres := c.validateCentres(s)
 	c.validateAccess(s, centres, cameras)
 	if c.Viewings.Max < 1 || c.Viewings.Max > 256 {
