@@ -24,6 +24,7 @@ type panelCommand struct {
 	KeyHex   string        `placeholder:"HEX" xor:"key" help:"AES key of 32, 48 or 64 hex digits: reports are encrypted."`
 	KeyASCII string        `name:"key-ascii" placeholder:"TEXT" xor:"key" help:"AES key of 16, 24 or 32 characters."`
 	Format   string        `enum:"sia,cid" default:"sia" help:"Format of the reports: ${enum}."`
+	Quirks   []string      `placeholder:"QUIRK,…" help:"What is odd about its frames, see below."`
 	Codes    []string      `placeholder:"CODE,…" help:"Codes of the reports, in turn. Default BA for sia, 1130 for cid."`
 	Count    int           `help:"Reports to make by itself, then end. 0: make those that standard input asks for, without end."`
 	First    int           `default:"1" help:"Running number of the first report."`
@@ -36,6 +37,9 @@ type panelCommand struct {
 	Split    int           `help:"Send each TCP segment in two parts, cut behind so many bytes."`
 	Skew     time.Duration `help:"By how much the panel's clock is wrong until a NAK sets it, such as --skew=-1h."`
 	Log      string        `placeholder:"FILE" help:"Append a line for each report sent and each acknowledged; - is standard output."`
+	Capture  string        `placeholder:"FILE" help:"Append every segment sent and every answer, in hex."`
+
+	attackFlags
 }
 
 // Help is shown below the flags.
@@ -51,9 +55,35 @@ each written at once, so that a kill loses none. Without --count it obeys lines 
 
 At the end it prints one line of counts. With --count it fails if not all were acknowledged.
 
+Quirks are those of panels that people have:
+
+  binary-crc     CRC as two bytes (Lupusec, Trikdis)      crc-over-cr    CRC and length count the CR (Eldes)
+  zero-crc       the first digit of each CRC is 0         nul            a NUL behind each CR (G90B)
+  empty-line     L without digits (G90B)                  no-line        no L at all
+  null-data      NULL with data (Hikvision)               null-no-bar    encrypted NULL without bar (Hikvision)
+  peripheral     pi0 where others say ri1 (Satel)         other-account  the data names account 0000 (Satel)
+  no-slash       ri1BA503                                 two-events     an alarm and its restoral in one block
+  bar-text       the text behind |A                       blanks         the text ends in blanks
+  extended       longitude and latitude (Ajax)            constant-pad   a pad of zeros
+  stubborn       a NAK does not set the clock
+
+An attack sends --count frames, 100 if 0, and prints what it was answered:
+
+  plain     plain frames for an account with a key        key-leak       the same with extended blocks of every letter
+  replay    the frames of a capture again                 stale          frames of the right key and of another time
+  account   accounts that nobody has                      key            frames of another key
+  answers   ACK, NAK, DUH                                 xsia           Osborne-Hoffman framing
+  flood     frames that are believed, without pause       garbage        random bytes
+  half      connections that end in the middle            slow           frames that come byte by byte
+  huge      frames that lie about their length
+
 For example:
 
-  simctl panel --to tcp://127.0.0.1:5093 --account 1409 --count 100 --window 8 --log panel.log`
+  simctl panel --to tcp://127.0.0.1:5093 --account 1409 --count 100 --window 8 --log panel.log
+  simctl panel --to udp://127.0.0.1:5093 --account 4711 --key-ascii 0123456789ABCDEF --skew=-1h --poll 30s
+  simctl panel --to tcp://127.0.0.1:5093 --account 7890 --quirks null-data,extended --count 3 --capture hub.cap
+  simctl panel --to tcp://127.0.0.1:5093 --account 7890 --attack replay --frames hub.cap
+  simctl panel --to udp://127.0.0.1:5093 --account 4711 --attack key-leak --count 5000 --connections 64 --forge`
 }
 
 // Run reports.
@@ -67,11 +97,23 @@ func (c *panelCommand) Run(ctx context.Context, d deps) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, record.Close()) }()
+	capture, err := openRecord(c.Capture, d.stdout)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, capture.Close()) }()
+	if c.Attack != "" {
+		return c.attack(ctx, d, key, capture)
+	}
+	quirks := make([]panel.Quirk, len(c.Quirks))
+	for i, q := range c.Quirks {
+		quirks[i] = panel.Quirk(q)
+	}
 	p, err := panel.New(panel.Options{
-		To: c.To, Account: c.Account, Receiver: c.Receiver, Line: c.Line, Key: key, Format: panel.Format(c.Format),
+		To: c.To, Account: c.Account, Receiver: c.Receiver, Line: c.Line, Key: key, Format: panel.Format(c.Format), Quirks: quirks,
 		Codes: c.Codes, Count: c.Count, First: c.First, Rate: c.Rate, Window: c.Window,
 		Retry: c.Retry, BackOff: c.BackOff, Poll: c.Poll, Coalesce: c.Coalesce, Split: c.Split,
-		Record: record, Skew: c.Skew, Log: d.log,
+		Record: record, Capture: capture, Skew: c.Skew, Log: d.log,
 	})
 	if err != nil {
 		return usageError{err}
