@@ -1,6 +1,6 @@
 // The MCP23017 gives an I2C bus sixteen more lines; tables and paragraphs here are those of Microchip DS20001952C.
 //
-// An Expander is a bus.Lines. It reads the chip every 20 ms, or when the chip's interrupt line falls and once a second. The
+// An Expander is a bus.Lines. It reads the chip every 20 ms, or when the chip's interrupt line falls and now and then. The
 // chip keeps the level at an interrupt (INTCAP), so that a pulse that ended before it was read is told all the same. The
 // chip has no clock: an edge has the time of the interrupt, or of the reading that showed it.
 //

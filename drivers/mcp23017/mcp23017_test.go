@@ -192,7 +192,7 @@ func TestInterrupt(t *testing.T) {
 		l.want(time.Second, "PL", "PL")
 		before := count.n.Load()
 		<-time.After(10 * time.Second)
-		if n := count.n.Load() - before; n > 11 {
+		if n := count.n.Load() - before; n > 21 {
 			t.Errorf("%d transactions in ten idle seconds", n)
 		}
 		b.chip.Set(9, true)

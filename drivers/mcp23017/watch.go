@@ -13,7 +13,7 @@ import (
 // When the chip is read.
 const (
 	pollEvery  = 20 * time.Millisecond  // without an interrupt line, or while a level has yet to hold
-	lookEvery  = time.Second            // with one: a dead chip makes no interrupt
+	lookEvery  = 500 * time.Millisecond // with one: a dead chip makes no interrupt, and is to be told within a second
 	retryEvery = 300 * time.Millisecond // while it does not answer; a watch over the bus turns users away for 250 ms
 )
 
