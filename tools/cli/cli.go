@@ -3,6 +3,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -28,7 +29,17 @@ func Parse(ctx context.Context, name, description string, c any, args []string, 
 	case exit >= 0:
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("%w; try `%s --help`", err, name)
+		return nil, fmt.Errorf("%w; try `%s --help`", err, meant(name, err))
 	}
 	return k, nil
+}
+
+// meant is the command that a mistake is about, as it is called.
+func meant(name string, err error) string {
+	if wrong, ok := errors.AsType[*kong.ParseError](err); ok {
+		if node := wrong.Context.Selected(); node != nil {
+			return name + " " + node.Name
+		}
+	}
+	return name
 }

@@ -20,9 +20,9 @@ func TestParse(t *testing.T) {
 		"shout --loud hello": "",
 		"--help":             "Say a word.",
 		"shout --help":       "Louder.",
-		"shout":              "expected \"<word>\"; try `crier --help`",
+		"shout":              "expected \"<word>\"; try `crier shout --help`",
 		"whisper hello":      "unexpected argument whisper; try `crier --help`",
-		"shout --lood hello": "unknown flag --lood, did you mean \"--loud\"?; try `crier --help`",
+		"shout --lood hello": "unknown flag --lood, did you mean \"--loud\"?; try `crier shout --help`",
 	} {
 		var c shout
 		var out bytes.Buffer

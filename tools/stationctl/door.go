@@ -127,6 +127,10 @@ func explain(no denied, v any) error {
 				zones, arm.Partition, arm.Mode, strings.Join(slices.Concat(arm.Force, no.Zones), ","))}
 		}
 		return &refusal{"not normal: " + zones}
+	case "no-right":
+		if arm, ok := v.(status.Arm); ok && len(arm.Force) > 0 {
+			return &refusal{"this code has no right to do that: --force also wants the right bypass; see users in the station's configuration"}
+		}
 	case "always-on":
 		return &refusal{fmt.Sprintf("%s counts at any hour: only an engineer leaves it out, with --hard --for 30m", zones)}
 	case "alarm-stands":

@@ -23,6 +23,8 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{denied{status.Refused{Reason: "alarm"}, http.StatusConflict}, status.Clear{}, "disarm the partition first", exitRefused},
 		{denied{status.Refused{Reason: "walk-test"}, http.StatusConflict}, status.Arm{}, "walktest PARTITION --off", exitRefused},
 		{denied{status.Refused{Reason: "maintenance"}, http.StatusConflict}, status.Arm{}, "test --station --off", exitRefused},
+		{denied{status.Refused{Reason: "no-right"}, http.StatusConflict}, status.Arm{}, "no right to do that", exitRefused},
+		{denied{status.Refused{Reason: "no-right"}, http.StatusConflict}, status.Arm{Force: []string{"hall"}}, "--force also wants the right bypass", exitRefused},
 		{denied{status.Refused{Reason: "of-a-later-version", Zones: []string{"hall"}}, http.StatusConflict}, status.Arm{}, "the station refuses: of-a-later-version hall", exitRefused},
 		{denied{status.Refused{Reason: "unknown"}, http.StatusForbidden}, status.Arm{}, "nothing was done", exitRefused},
 		{denied{status.Refused{RetryS: 60}, http.StatusTooManyRequests}, status.Arm{}, "1m0s", exitRefused},

@@ -20,6 +20,13 @@ type ioCommand struct {
 	JSON  bool `name:"json" help:"As the station says it; with --watch one line each second."`
 }
 
+// Help is shown below the flags.
+func (ioCommand) Help() string {
+	return `For example, to see a door contact change while you stand at the box:
+
+  stationctl io --watch`
+}
+
 // Run asks the station, once or again and again.
 func (c ioCommand) Run(ctx context.Context, d deps) error {
 	var before map[string]status.Point

@@ -171,7 +171,13 @@ func (w *wire) obey(path string, body io.Reader) (int, any) {
 		if v.Zone == "smoke" && !v.Hard {
 			return no("always-on", "smoke")
 		}
-		w.left = map[[2]bool]string{{false, false}: "soft", {false, true}: "hard"}[[2]bool{v.Off, v.Hard}]
+		how := map[bool]string{false: "soft", true: "hard"}[v.Hard]
+		switch {
+		case !v.Off:
+			w.left = how
+		case w.left == how: // each is ended as it was begun
+			w.left = ""
+		}
 	case status.PathTest:
 		if !v.Station {
 			return no("no-right")

@@ -23,6 +23,13 @@ type armCommand struct {
 	Now       bool     `help:"Without exit delay."`
 }
 
+// Help is shown below the flags.
+func (armCommand) Help() string {
+	return `For example, for the night, with the window open:
+
+  stationctl arm house --mode night --force window`
+}
+
 // Run asks the station.
 func (c armCommand) Run(ctx context.Context, d deps) error {
 	return d.partition(ctx, c.codeFlag, c.Partition, status.PathArm, func(code string) any {
@@ -63,6 +70,15 @@ type walktestCommand struct {
 	Off       bool   `help:"End it."`
 }
 
+// Help is shown below the flags.
+func (walktestCommand) Help() string {
+	return `For example, begin, walk, see what was walked past, end:
+
+  stationctl walktest house
+  stationctl status
+  stationctl walktest house --off`
+}
+
 // Run asks the station.
 func (c walktestCommand) Run(ctx context.Context, d deps) error {
 	return d.partition(ctx, c.codeFlag, c.Partition, status.PathWalkTest, func(code string) any {
@@ -79,6 +95,16 @@ type bypassCommand struct {
 	For  time.Duration `placeholder:"DURATION" help:"How long a hard one lasts, at most 2h."`
 }
 
+// Help is shown below the flags.
+func (bypassCommand) Help() string {
+	return `For example, a window until the next disarming, and a smoke detector while the kitchen is painted:
+
+  stationctl bypass window
+  stationctl bypass smoke --hard --for 30m
+
+Each ends as it began: --off, or --off --hard.`
+}
+
 // Run asks the station.
 func (c bypassCommand) Run(ctx context.Context, d deps) error {
 	if c.Hard != (c.For > 0) && !c.Off {
@@ -88,7 +114,7 @@ func (c bypassCommand) Run(ctx context.Context, d deps) error {
 	if c.For > 0 {
 		v.For = c.For.String()
 	}
-	return d.zone(ctx, c.codeFlag, c.Zone, status.PathBypass, func(code string) any { v.Code = code; return v })
+	return d.zone(ctx, c.codeFlag, c.Zone, c.Off, status.PathBypass, func(code string) any { v.Code = code; return v })
 }
 
 // testCommand puts a zone or the station under test.
@@ -99,6 +125,14 @@ type testCommand struct {
 	For     time.Duration `placeholder:"DURATION" help:"How long, at most 2h; it ends by itself."`
 	Reason  string        `placeholder:"TEXT" help:"Why, for the centre."`
 	Off     bool          `help:"End it."`
+}
+
+// Help is shown below the flags.
+func (testCommand) Help() string {
+	return `For example, all of the station while its wires are measured, and one zone again when its detector was changed:
+
+  stationctl test --station --for 30m --reason "loops measured"
+  stationctl test hall --off`
 }
 
 // Run asks the station.
@@ -113,7 +147,7 @@ func (c testCommand) Run(ctx context.Context, d deps) error {
 	if c.For > 0 {
 		v.For = c.For.String()
 	}
-	return d.zone(ctx, c.codeFlag, c.Zone, status.PathTest, func(code string) any { v.Code = code; return v })
+	return d.zone(ctx, c.codeFlag, c.Zone, c.Off, status.PathTest, func(code string) any { v.Code = code; return v })
 }
 
 // partition has a wish done and says how its partition is then.
@@ -130,8 +164,9 @@ func (d deps) partition(ctx context.Context, from codeFlag, id, path string, wis
 	return nil
 }
 
-// zone has a wish done and says how its zone is then; without a zone, how the station is.
-func (d deps) zone(ctx context.Context, from codeFlag, id, path string, wish func(code string) any) error {
+// zone has a wish done and says how its zone is then; without a zone, how the station is. A zone that is to count again and
+// does not, since it was left out in another way, too, is a refusal.
+func (d deps) zone(ctx context.Context, from codeFlag, id string, count bool, path string, wish func(code string) any) error {
 	then, err := d.wish(ctx, from, path, wish)
 	if err != nil {
 		return err
@@ -142,9 +177,26 @@ func (d deps) zone(ctx context.Context, from codeFlag, id, path string, wish fun
 	for _, z := range then.Zones {
 		if z.ID == id {
 			d.say([]string{z.ID, z.State, leftOut(z, d.now()), z.Name})
+			if count && z.Bypassed != "" {
+				return stays(z)
+			}
 		}
 	}
 	return nil
+}
+
+// stays is the no to whoever wanted a zone to count that does not.
+func stays(z status.Zone) *refusal {
+	by, with := z.Bypassed, "bypass "+z.ID+" --off"
+	switch z.Bypassed {
+	case "hard":
+		by, with = "by an engineer", with+" --hard"
+	case "test":
+		by, with = "by a test", "test "+z.ID+" --off"
+	case "swinger":
+		by, with = "after too many alarms", "disarm "+z.Partition
+	}
+	return &refusal{fmt.Sprintf("%s is left out yet, %s: stationctl %s", z.ID, by, with)}
 }
 
 func (d deps) wish(ctx context.Context, from codeFlag, path string, wish func(code string) any) (status.Arming, error) {
