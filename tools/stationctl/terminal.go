@@ -14,6 +14,9 @@ import (
 // terminalLook is how often the wait for a typed line looks whether it was interrupted, in milliseconds.
 const terminalLook = 50
 
+// noKey is in the place of a key that does nothing (_POSIX_VDISABLE).
+const noKey = 0
+
 // terminal is where somebody types.
 type terminal struct {
 	file *os.File
@@ -36,12 +39,14 @@ func (t terminal) secret(ctx context.Context, prompt io.Writer, question string)
 	quiet := *was
 	quiet.Lflag &^= unix.ECHO
 	quiet.Lflag |= unix.ICANON | unix.ISIG
+	quiet.Cc[unix.VQUIT], quiet.Cc[unix.VSUSP] = noKey, noKey // they would leave the terminal without its echo
 	if err := unix.IoctlSetTermios(t.fd, unix.TCSETSF, &quiet); err != nil {
 		return "", fmt.Errorf("asking for the code: %w", err)
 	}
 	defer func() {
 		fmt.Fprintln(prompt) // the Enter that was not shown
-		err = errors.Join(err, unix.IoctlSetTermios(t.fd, unix.TCSETS, was))
+		// What was typed beyond one line goes, too: the shell would read it.
+		err = errors.Join(err, unix.IoctlSetTermios(t.fd, unix.TCSETSF, was))
 	}()
 	fmt.Fprint(prompt, question)
 	for {

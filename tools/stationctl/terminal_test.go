@@ -84,6 +84,9 @@ func typing(t *testing.T, args []string, answers ...[2]string) (stdout, shown st
 	if errAttributes != nil || attributes.Lflag&unix.ECHO == 0 {
 		t.Errorf("the terminal shows nothing any more: %v", errAttributes)
 	}
+	if left, errLeft := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCINQ); errLeft != nil || left != 0 {
+		t.Errorf("%d bytes of what was typed are left for the shell: %v", left, errLeft)
+	}
 	return out.String(), string(seen), err
 }
 
@@ -110,6 +113,19 @@ func TestInterruptedAtTheQuestion(t *testing.T) {
 	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != exitFailed || !strings.Contains(shown, "no code was typed") {
 		t.Errorf("%q, %v", shown, err)
 	}
+}
+
+// Keys that end or stop other programs are no way out that leaves a terminal without echo behind.
+func TestQuitAtTheQuestion(t *testing.T) {
+	_, shown, err := typing(t, []string{"arm", "house"}, [2]string{"code: ", "27\x1c\x1a\r"})
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != exitFailed || !strings.Contains(shown, "no station listens") {
+		t.Errorf("%q, %v", shown, err)
+	}
+}
+
+// What is pasted beyond a code is not left for the shell to read, and show.
+func TestTooMuchIsTyped(t *testing.T) {
+	typing(t, []string{"arm", "house"}, [2]string{"code: ", strings.Repeat("2718", 30) + "\r"})
 }
 
 func TestNoCodeTyped(t *testing.T) {
