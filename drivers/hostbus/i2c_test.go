@@ -26,6 +26,7 @@ type fakeAdapter struct {
 	hang    chan struct{} // a transaction waits for it, if it is not nil
 	numbers map[uint]int
 	calls   int
+	opened  int
 }
 
 func (a *fakeAdapter) kernel() kernel {
@@ -38,6 +39,7 @@ func (a *fakeAdapter) kernel() kernel {
 func (a *fakeAdapter) ioctl(_ int, request uint, arg unsafe.Pointer) error {
 	switch request {
 	case 0x705:
+		a.opened++
 		*(*uintptr)(arg) = a.funcs
 		return nil
 	case 0x707:
@@ -120,7 +122,10 @@ func TestI2CFaults(t *testing.T) {
 		}
 	}
 	a.fault = nil
-	must(t, b.Tx(0x48, []byte{0}, nil)) // opened again after ENODEV
+	must(t, b.Tx(0x48, []byte{0}, nil))
+	if a.opened != 2 {
+		t.Errorf("opened %d times: a bus that was pulled is opened again, and no other", a.opened)
+	}
 	must(t, b.Close())
 	if err := b.Tx(0x48, []byte{0}, nil); !errors.Is(err, os.ErrClosed) {
 		t.Error(err)
