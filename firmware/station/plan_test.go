@@ -15,7 +15,7 @@ func TestThePlanOfAConfiguration(t *testing.T) {
 	c, err := config.Parse("s.yaml", []byte(`
 station: {id: cs-one, jurisdiction: changshan}
 boards: [{id: main, socket: b.sock}]
-outputs: [{id: siren, board: main, line: siren}]
+outputs: [{id: siren, board: main, line: siren, max_on: 5m}]
 zones:
   - {id: door, partition: house, board: main, line: door, entry: true, modes: [away, night], swinger: 2}
   - {id: pir-a, partition: house, board: main, line: pir-a, follow: true, confirm: hall}
