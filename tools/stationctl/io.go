@@ -68,8 +68,10 @@ func (c ioCommand) show(d deps, all status.IO, before map[string]status.Point, t
 	case c.Watch && terminal:
 		var page bytes.Buffer
 		ioTable(&page, all, d.now(), colours)
-		// Home, each line cleared behind its text, and what is below: the table changes in place without a flicker.
-		_, err := fmt.Fprintf(d.stdout, "\x1b[H%s\x1b[J", bytes.ReplaceAll(page.Bytes(), []byte("\n"), []byte("\x1b[K\n")))
+		// Home, each line cut at the screen's edge and cleared behind its text, and what is below: the table changes in place
+		// without a flicker.
+		rows := bytes.ReplaceAll(fit(page.Bytes(), height(d.stdout)), []byte("\n"), []byte("\x1b[K\n"))
+		_, err := fmt.Fprintf(d.stdout, "\x1b[?7l\x1b[H%s\x1b[J\x1b[?7h", rows)
 		return err
 	case before != nil:
 		changes(d.stdout, all, before, d.now())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -74,6 +75,30 @@ func screen(w io.Writer) (isTerminal, colours bool) {
 	}
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil, err == nil && os.Getenv("NO_COLOR") == ""
+}
+
+// height is how many lines a terminal shows, 0 if it does not say.
+func height(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Row)
+}
+
+// fit cuts a page to a screen of so many lines, the cursor's own among them, and counts what is cut; 0 cuts nothing.
+func fit(page []byte, rows int) []byte {
+	lines := bytes.SplitAfter(page, []byte("\n"))
+	lines = lines[:len(lines)-1] // behind the last line there is nothing
+	if rows < 3 || len(lines) < rows {
+		return page
+	}
+	kept := rows - 2
+	return fmt.Appendf(bytes.Join(lines[:kept], nil), "… and %d lines more: io without --watch has them all\n", len(lines)-kept)
 }
 
 // clock is a moment for people: the time of day, and the day unless it is today. The zero time is nothing.

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"watchpost/firmware/status"
@@ -84,6 +87,45 @@ func TestChangesAreLines(t *testing.T) {
 		var out bytes.Buffer
 		if changes(&out, tt.now, points(tt.before), now); out.String() != tt.want {
 			t.Errorf("%q, want %q", out.String(), tt.want)
+		}
+	}
+}
+
+// A table that is watched stays on the screen, one row a line: what has no room is counted.
+func TestAWatchedTableFitsTheScreen(t *testing.T) {
+	hands, terminal := pty(t)
+	var all status.IO
+	for i := range 20 {
+		point := status.Point{ID: fmt.Sprint("zone-", i), State: "normal", Text: strings.Repeat("警务室", 40)}
+		all.Groups = append(all.Groups, status.IOGroup{Driver: "contacts", Points: []status.Point{point}})
+	}
+	for rows, want := range map[uint16]string{0: "zone-19", 50: "zone-19", 11: "… and 32 lines more"} {
+		if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: 40}); err != nil {
+			t.Fatal(err)
+		}
+		var shown bytes.Buffer
+		var wg sync.WaitGroup
+		wg.Go(func() { // a terminal takes only so much that nobody reads
+			b := make([]byte, 4096)
+			for !strings.HasSuffix(shown.String(), "\x1b[J\x1b[?7h") {
+				ready, err := unix.Poll([]unix.PollFd{{Fd: int32(hands.Fd()), Events: unix.POLLIN}}, int(patience/time.Millisecond))
+				n := 0
+				if ready == 1 && err == nil {
+					n, err = hands.Read(b)
+				}
+				if n == 0 {
+					t.Errorf("shown is only %q: %v", shown.String(), err)
+					return
+				}
+				shown.Write(b[:n])
+			}
+		})
+		if err := (ioCommand{Watch: true}).show(deps{stdout: terminal, now: time.Now}, all, nil, true, true); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		if n := strings.Count(shown.String(), "\n"); rows > 0 && n >= int(rows) || !strings.Contains(shown.String(), want) || !strings.Contains(shown.String(), "\x1b[?7l") {
+			t.Errorf("%d rows: %d lines, %q", rows, n, shown.String())
 		}
 	}
 }
