@@ -58,26 +58,29 @@ func ParseCapture(capture []byte, overCR func(account string) bool) (Frame, erro
 
 // capturedFrame finds the frame; false: LF or CR are not in the capture, and have been added.
 func capturedFrame(capture []byte) (wire []byte, whole bool) {
-	start := bytes.IndexByte(capture, '\n')
-	for i := range capture {
-		if capture[i] == '\n' && headLen(capture[i:]) != 0 {
-			start = i
-			break
-		}
-	}
-	if start >= 0 {
-		wire = capture[start:]
-	} else {
-		wire = append([]byte{'\n'}, capture...)
-	}
+	wire, begins := capturedStart(capture)
 	head := 1 + max(headLen(wire), binaryHead)
 	if len(wire) < head {
 		return wire, false
 	}
 	if end := bytes.IndexByte(wire[head:], '\r'); end >= 0 {
-		return wire[:head+end+1], start >= 0
+		return wire[:head+end+1], begins
 	}
 	return append(bytes.Clone(wire), '\r'), false
+}
+
+// capturedStart is the capture from the LF of its frame on; false: that LF is not in the capture, and has been added.
+func capturedStart(capture []byte) (wire []byte, begins bool) {
+	for i := range capture {
+		if capture[i] == '\n' && headLen(capture[i:]) != 0 {
+			return capture[i:], true
+		}
+	}
+	added := append([]byte{'\n'}, capture...)
+	if i := bytes.IndexByte(capture, '\n'); i >= 0 && headLen(added) == 0 {
+		return capture[i:], true
+	}
+	return added, false
 }
 
 // readHead reads CRC and length; what is no hex digits is a number that no frame has.

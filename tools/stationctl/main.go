@@ -28,6 +28,7 @@ type commands struct {
 	Walktest walktestCommand `cmd:"" help:"Walk past each detector of a disarmed partition: those that were seen are ticked off."`
 	Test     testCommand     `cmd:"" help:"Put a zone or the station under test, or end that."`
 	Code     codeCommand     `cmd:"" help:"Make the line of a user's code for the station's configuration."`
+	Decode   decodeCommand   `cmd:"" help:"Show what captured bytes of an alarm panel say."`
 }
 
 // deps are what a command may touch besides its flags.
