@@ -2,7 +2,6 @@ package osdp
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -41,11 +40,11 @@ type Options struct {
 	Interval time.Duration
 	// Timeout is how long a reader may think before it answers, 200 ms by default (§5.7).
 	Timeout time.Duration
-	// Touch is told each card that a reader has read, as [Card.String] writes it; true shows at the reader that it was
-	// accepted. It may take its time: cards wait for it, and none is told twice within 3 s by one reader.
-	Touch func(ctx context.Context, reader, card string) bool
-	// Code is told what was typed at a reader and ended with #; nil means that nobody listens.
-	Code func(ctx context.Context, reader, code string) bool
+	// Touch is told each card that a reader has read, as [Card.String] writes it, and none twice within 3 s by one reader. It
+	// must not wait; show has the reader show, at any time after, whether the card was accepted.
+	Touch func(reader, card string, show func(accepted bool))
+	// Code is told what was typed at a reader and ended with #, in the same way; nil means that nobody listens.
+	Code func(reader, code string, show func(accepted bool))
 	// Log takes one line for each change of state; nil is silence.
 	Log *slog.Logger
 	// Now is the clock, time.Now by default.
@@ -75,7 +74,7 @@ func (o Options) filled() Options {
 		o.Rand = rand.Reader
 	}
 	if o.Code == nil {
-		o.Code = func(context.Context, string, string) bool { return false }
+		o.Code = func(string, string, func(bool)) {}
 	}
 	return o
 }

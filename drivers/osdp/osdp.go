@@ -37,7 +37,6 @@ const (
 	sameCard   = 3 * time.Second  // a card is not told twice within
 	typingTime = 10 * time.Second // from key to key
 	maxDigits  = 16
-	maxTouches = 16 // that wait to be judged
 	maxText    = 256
 )
 
@@ -47,7 +46,6 @@ type Driver struct {
 	line    *line
 	readers []*reader
 	hands   map[string]*hand // by reader
-	touches chan touch
 }
 
 // hand is what somebody does at one reader. Only Run looks.
@@ -56,12 +54,6 @@ type hand struct {
 	cardAt  time.Time
 	digits  []byte
 	digitAt time.Time
-}
-
-// touch is a card or a code that waits to be judged.
-type touch struct {
-	reader     *reader
-	card, code string
 }
 
 var (
@@ -75,7 +67,7 @@ func New(o Options) (*Driver, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("osdp %s: %w", o.Bus, err)
 	}
-	d := &Driver{o: o, line: &line{open: o.Open, baud: o.Baud, timeout: o.Timeout}, hands: map[string]*hand{}, touches: make(chan touch, maxTouches)}
+	d := &Driver{o: o, line: &line{open: o.Open, baud: o.Baud, timeout: o.Timeout}, hands: map[string]*hand{}}
 	for _, c := range o.Readers {
 		place := fmt.Sprintf("%s address %d", o.Bus, c.Address)
 		z, err := zone.New(zone.Config{Zone: c.ID, Source: source(c.ID), Line: place, Code: "TA", Severity: c.Severity}, o.Log, o.Now)
@@ -142,7 +134,6 @@ func (d *Driver) Run(ctx context.Context, sink drivers.Sink) error {
 	for _, r := range d.readers {
 		group.Go(func() error { return r.zone.Store(ctx, sink) })
 	}
-	group.Go(func() error { return d.judge(ctx) })
 	group.Go(func() error { return d.poll(ctx) })
 	return group.Wait()
 }
@@ -235,13 +226,11 @@ func (d *Driver) answered(r *reader, f found) {
 		d.o.Log.Info("card reader", "reader", r.cfg.ID, "is", r.identity)
 		d.hear(r, w)
 	}
-	d.hands[r.cfg.ID].felt(f, d.o.Now(), func(card, code string) {
-		select {
-		case d.touches <- touch{r, card, code}:
-		default:
-			d.o.Log.Warn("a card is not judged: too many wait", "reader", r.cfg.ID)
-		}
-	})
+	if card, code := d.hands[r.cfg.ID].felt(f, d.o.Now()); card != "" {
+		d.o.Touch(r.cfg.ID, card, r.show)
+	} else if code != "" {
+		d.o.Code(r.cfg.ID, code, r.show)
+	}
 }
 
 // hear tells the reader's zone what is new.
@@ -254,30 +243,16 @@ func (d *Driver) hear(r *reader, w zone.Word) {
 	r.zone.Hear(w)
 }
 
-// judge has cards and codes judged, one after the other, and the readers show what became of them.
-func (d *Driver) judge(ctx context.Context) error {
-	for {
-		select {
-		case t := <-d.touches:
-			if t.card != "" {
-				t.reader.show(d.o.Touch(ctx, t.reader.cfg.ID, t.card))
-			} else {
-				t.reader.show(d.o.Code(ctx, t.reader.cfg.ID, t.code))
-			}
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// felt takes what a reader has read; told is called with a card, or with a code that was ended.
-func (h *hand) felt(f found, now time.Time, told func(card, code string)) {
+// felt takes what a reader has read, and gives a card or a code if there is one to be told.
+func (h *hand) felt(f found, now time.Time) (card, code string) {
 	if f.card.Bits > 0 {
-		card := f.card.String()
-		if card != h.card || now.Sub(h.cardAt) >= sameCard || now.Before(h.cardAt) {
-			told(card, "")
-		}
+		card = f.card.String()
+		held := card == h.card && now.Sub(h.cardAt) < sameCard && !now.Before(h.cardAt)
 		h.card, h.cardAt = card, now
+		if held {
+			return "", ""
+		}
+		return card, ""
 	}
 	for _, key := range f.keys {
 		if now.Sub(h.digitAt) > typingTime || key == '*' {
@@ -285,15 +260,15 @@ func (h *hand) felt(f found, now time.Time, told func(card, code string)) {
 		}
 		h.digitAt = now
 		switch {
-		case key == '#' && len(h.digits) > 0 && len(h.digits) <= maxDigits:
-			told("", string(h.digits))
-			h.digits = nil
+		case key == '#' && len(h.digits) <= maxDigits:
+			code, h.digits = string(h.digits), nil
 		case key == '#':
 			h.digits = nil
 		case key != '*' && len(h.digits) <= maxDigits:
 			h.digits = append(h.digits, byte(key))
 		}
 	}
+	return "", code
 }
 
 // monotonic is CLOCK_MONOTONIC in nanoseconds, 0 if it cannot be read.

@@ -70,13 +70,12 @@ func start(t *testing.T, configured []Reader, options func(*Options), hung ...*s
 		t.Fatal(err)
 	}
 	r := &rig{t: t, accept: true, changed: make(chan struct{}, 1)}
-	felt := func(_ context.Context, reader, what string) (ok bool) {
-		r.do(func() { r.touches, ok = append(r.touches, reader+"="+what), r.accept })
-		return ok
+	felt := func(reader, what string, show func(bool)) {
+		r.do(func() { r.touches = append(r.touches, reader+"="+what); show(r.accept) })
 	}
 	o := Options{
 		Bus: "rs485", Baud: 115200, Readers: configured, Interval: 5 * time.Millisecond, Touch: felt,
-		Code: func(ctx context.Context, reader, code string) bool { return felt(ctx, reader, "#"+code) },
+		Code: func(reader, code string, show func(bool)) { felt(reader, "#"+code, show) },
 		Open: func() (bus.Serial, error) { return hostbus.OpenSerial(pty.Path, hostbus.SerialConfig{Baud: 115200}) },
 	}
 	if options != nil {
@@ -188,24 +187,22 @@ func TestSameCard(t *testing.T) {
 	h, now := &hand{}, time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
 	var told []string
 	card := func(text string) found {
-		c, err := ParseCard(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return found{card: c}
+		return found{card: Card{Bits: 8, Raw: raw(t, text)}}
 	}
 	for _, x := range []struct {
 		after time.Duration
 		f     found
 		want  int
 	}{
-		{0, card("8:aa"), 1}, {time.Second, card("8:aa"), 1}, {2900 * time.Millisecond, card("8:aa"), 1}, {3 * time.Second, card("8:aa"), 2},
-		{0, card("8:bb"), 3}, {-time.Hour, card("8:bb"), 4}, {0, found{}, 4},
+		{0, card("aa"), 1}, {time.Second, card("aa"), 1}, {2900 * time.Millisecond, card("aa"), 1}, {3 * time.Second, card("aa"), 2},
+		{0, card("bb"), 3}, {-time.Hour, card("bb"), 4}, {0, found{}, 4},
 		{0, found{keys: "12"}, 4}, {11 * time.Second, found{keys: "3#"}, 5}, {0, found{keys: "#"}, 5}, {0, found{keys: strings.Repeat("1", 17) + "#"}, 5},
 		{0, found{keys: strings.Repeat("1", 16) + "#"}, 6}, {0, found{keys: "1*#"}, 6},
 	} {
 		now = now.Add(x.after)
-		h.felt(x.f, now, func(card, code string) { told = append(told, card+code) })
+		if card, code := h.felt(x.f, now); card+code != "" {
+			told = append(told, card+code)
+		}
 		if len(told) != x.want {
 			t.Fatalf("after %v of %+v: %q, want %d", x.after, x.f, told, x.want)
 		}
@@ -415,7 +412,7 @@ func TestLineFails(t *testing.T) {
 
 func TestWrongOptions(t *testing.T) {
 	open := func() (bus.Serial, error) { return nil, errors.New("never") }
-	touch := func(context.Context, string, string) bool { return false }
+	touch := func(string, string, func(bool)) {}
 	one := []Reader{{ID: "a", Severity: event.SeverityAlarm}}
 	for name, o := range map[string]Options{
 		"no way to open":   {Touch: touch, Readers: one},

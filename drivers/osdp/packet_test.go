@@ -225,22 +225,3 @@ func TestReplyNames(t *testing.T) {
 		}
 	}
 }
-
-func TestCards(t *testing.T) {
-	for _, text := range []string{"26:0123ab40", "1:80", "8:ff", "512:" + strings.Repeat("5a", 64)} {
-		if c, err := ParseCard(text); err != nil || c.String() != text {
-			t.Errorf("%s: %v, %v", text, c, err)
-		}
-	}
-	if c, err := ParseCard("26:0123AB40"); err != nil || c.String() != "26:0123ab40" {
-		t.Errorf("%v, %v", c, err)
-	}
-	for _, text := range []string{
-		"", "26", ":", "26:", "0:", "26:0123ab", "26:0123ab4", "26:0123ab4000", "26:0123ab41", "26:0123ab60", "026:0123ab40", "+8:ff", "513:" + strings.Repeat("00", 65),
-		"8:gg", "-8:ff", " 8:ff", "01-00000fb3a2c1",
-	} {
-		if c, err := ParseCard(text); err == nil {
-			t.Errorf("%q: %v", text, c)
-		}
-	}
-}

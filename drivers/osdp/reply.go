@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
-	"strings"
 )
 
 // MaxCardBits is the longest card that is taken: no format of door access comes near it.
@@ -23,23 +22,6 @@ type Card struct {
 
 // String is the card as users' lists have it: count of bits, a colon, the bytes in lower-case hex, such as 26:0123ab40.
 func (c Card) String() string { return strconv.Itoa(c.Bits) + ":" + hex.EncodeToString(c.Raw) }
-
-// ParseCard reads such a text; hex digits may be upper case.
-func ParseCard(text string) (Card, error) {
-	count, digits, ok := strings.Cut(text, ":")
-	bits, err := strconv.Atoi(count)
-	if !ok || err != nil || bits < 1 || bits > MaxCardBits || strconv.Itoa(bits) != count {
-		return Card{}, fmt.Errorf("card %.80q: want the count of bits, 1 to %d, and the bits in hex, such as 26:0123ab40", text, MaxCardBits)
-	}
-	raw, err := hex.DecodeString(digits)
-	if err != nil || len(raw) != (bits+7)/8 {
-		return Card{}, fmt.Errorf("card %.80q: want %d hex digits behind the colon", text, 2*((bits+7)/8))
-	}
-	if rest := bits % 8; rest != 0 && raw[len(raw)-1]<<rest != 0 {
-		return Card{}, fmt.Errorf("card %.80q: it has more than %d bits: the first bit is the highest of the first digit", text, bits)
-	}
-	return Card{Bits: bits, Raw: raw}, nil
-}
 
 // Identity is what a reader says that it is, in PDID.
 type Identity struct {
