@@ -108,6 +108,11 @@ func TestTrimming(t *testing.T) {
 		t.Errorf("negative: %+v, %v", got, err)
 	}
 	for _, b := range []byte{0, 0xff} {
+		half := append([]byte(nil), high...)
+		half[0], half[1] = b, b
+		if got, err := parseTrim([trimLow]byte(low), [trimHigh]byte(half)); !errors.Is(err, errTrim) {
+			t.Errorf("upper block %02x: %+v, %v", b, got, err)
+		}
 		for i := range low {
 			low[i] = b
 		}
@@ -200,6 +205,42 @@ func TestNotDone(t *testing.T) {
 		cancel()
 		if _, err := c.Measure(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
+		}
+	})
+}
+
+// trims counts how often a chip's trimming is read.
+type trims struct {
+	bus.I2C
+	n int
+}
+
+func (b *trims) Tx(addr uint16, w, r []byte) error {
+	if w[0] == regTrimLow {
+		b.n++
+	}
+	return b.I2C.Tx(addr, w, r)
+}
+
+// TestSwapped: a chip that was away may have come back as another one, with a trimming of its own.
+func TestSwapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _, b := simulated(t)
+		count := &trims{I2C: b}
+		c.bus = count
+		for range 3 {
+			_, err := c.Measure(t.Context())
+			must(t, err)
+		}
+		must(t, b.Pull(0x76))
+		if _, err := c.Measure(t.Context()); err == nil {
+			t.Error("a chip that is away is measured")
+		}
+		must(t, b.Plug(0x76))
+		_, err := c.Measure(t.Context())
+		must(t, err)
+		if count.n != 2 {
+			t.Errorf("the trimming was read %d times, want at the start and after the chip was away", count.n)
 		}
 	})
 }

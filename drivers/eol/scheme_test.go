@@ -69,7 +69,7 @@ func TestClassifyProperties(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		loop, reference := ads1115.Code(rapid.Int16().Draw(t, "loop")), ads1115.Code(rapid.Int16().Draw(t, "reference"))
+		loop, reference := ads1115.Code(rapid.Int16().Draw(t, "loop")), ads1115.Code(rapid.Int16Range(12_000, 31_000).Draw(t, "reference"))
 		held := class{zone.Unknown, "", rapid.IntRange(-1, len(s.bands)-1).Draw(t, "band")}
 		got := s.classify(loop, reference, s.pull, held)
 		if reference < excitationMin || reference > excitationMax {

@@ -153,6 +153,20 @@ func TestLostPulse(t *testing.T) {
 	})
 }
 
+// TestLatchLost is a chip that has lost what it was told to drive and nothing else: it is told again.
+func TestLatchLost(t *testing.T) {
+	c := &bustest.Registers{Start: map[uint8]uint16{0: 0xff, 1: 0xff}}
+	e, err := New(Options{Bus: bustest.NewChips(map[uint16]*bustest.Registers{address: c}), Address: address})
+	must(t, err)
+	must(t, e.Set(t.Context(), "b7", true))
+	c.Set(0x15, 0)
+	_, err = e.Read(t.Context(), "a0")
+	must(t, err)
+	if c.Get(0x15) != 0x80 {
+		t.Errorf("the latch holds %02x", c.Get(0x15))
+	}
+}
+
 // TestDebounce holds that a level counts when it has held, and that bounces are neither edges nor losses.
 func TestDebounce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -176,8 +190,13 @@ func TestDebounce(t *testing.T) {
 		b.chip.Set(0, false)
 		b.chip.Set(0, true)
 		l.want(time.Second)
-		b.chip.Set(0, false)
-		l.want(time.Second, "CL")
+		for _, level := range []bool{false, true, false} { // a contact that bounces while it closes
+			b.chip.Set(0, level)
+			<-time.After(30 * time.Millisecond)
+		}
+		if edges := l.want(time.Second, "CL"); edges[0].Lost != 0 {
+			t.Errorf("bounces are told as lost: %+v", edges[0])
+		}
 	})
 }
 
