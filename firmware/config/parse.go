@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -141,10 +142,47 @@ func (s *sheet) walk(n ast.Node, t reflect.Type, key string) {
 	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
 		s.add(key, "want a list: put - before each entry, or write [a, b]")
 	default: // one value: read it here, where its line is known
-		if err := yaml.NodeToValue(n, reflect.New(t).Interface()); err != nil {
+		err := yaml.NodeToValue(n, reflect.New(t).Interface())
+		if _, isFloat := n.(*ast.FloatNode); err == nil && isFloat && wholeNumber(t) {
+			err = errors.New("the parser would drop its fraction")
+		}
+		switch words := wanted(t); {
+		case err == nil:
+		case words == "":
 			s.add(key, "%s", syntaxProblem(err).Message)
+		case t.Kind() == reflect.String: // which may be a password
+			s.add(key, "want %s", words)
+		default:
+			s.add(key, "%.32q: want %s", n.String(), words)
 		}
 	}
+}
+
+// wanted is what a value of a type looks like, "" for types that say so themselves.
+func wanted(t reflect.Type) string {
+	switch {
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		return ""
+	case t == reflect.TypeFor[time.Duration]():
+		return "a duration such as 250ms, 90s or 10m"
+	case wholeNumber(t):
+		return "a whole number"
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float64:
+		return "a number"
+	case reflect.String:
+		return "one text"
+	case reflect.Map:
+		return "a value for each name, such as {temperature: 40}"
+	}
+	return ""
+}
+
+func wholeNumber(t reflect.Type) bool {
+	return t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64 && t != reflect.TypeFor[time.Duration]()
 }
 
 func (s *sheet) walkMapping(n ast.Node, t reflect.Type, key string) {
