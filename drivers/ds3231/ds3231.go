@@ -2,7 +2,8 @@
 // of Maxim 19-5170, Rev 10.
 //
 // The chip sets its oscillator-stop flag when its crystal stood still: what it shows since is no time, and none is given until
-// somebody sets it. It keeps UTC.
+// somebody sets it. It keeps UTC. As a sensor the chip is a fault for as long, with the reason oscillator-stopped, although its
+// thermometer goes on. The agent neither sets the chip nor takes the time from it.
 package ds3231
 
 import (
@@ -34,13 +35,20 @@ const (
 	celsiusZero    = 0x3f // of the lower byte, always 0
 )
 
-// Errors that somebody may branch on.
-var (
-	// ErrStopped means that the oscillator stood still: the chip has no time until it is set.
-	ErrStopped = errors.New("the clock has stood still: set it")
-	// ErrNoTime means that the registers hold no date.
-	ErrNoTime = errors.New("the registers hold no date")
-)
+// ErrNoTime means that the registers hold no date.
+var ErrNoTime = errors.New("the registers hold no date")
+
+// ErrStopped means that the oscillator stood still: the chip has no time until it is set.
+const ErrStopped stopped = "the clock has stood still: set it"
+
+// stopped is an error with a word of its own in events.
+type stopped string
+
+// Error says what to do.
+func (s stopped) Error() string { return string(s) }
+
+// Reason is that word.
+func (stopped) Reason() string { return "oscillator-stopped" }
 
 // Chip is the clock of one bus. Its methods belong to one goroutine.
 type Chip struct{ bus bus.I2C }
@@ -62,8 +70,8 @@ func (c *Chip) Time() (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	if r[regStatus]&statusStopped != 0 {
-		return time.Time{}, fmt.Errorf("%s: %w", c, ErrStopped)
+	if err := c.runs(r); err != nil {
+		return time.Time{}, err
 	}
 	t, err := parseTime([7]byte(r[:7]))
 	if err != nil {
@@ -99,7 +107,16 @@ func (c *Chip) Set(t time.Time) error {
 	return err
 }
 
-// Measure is the temperature of the chip, as a reading of that name; its crystal's stop does not matter to it.
+// runs fails with ErrStopped if the flag is set.
+func (c *Chip) runs(r [regCount]byte) error {
+	if r[regStatus]&statusStopped != 0 {
+		return fmt.Errorf("%s: %w", c, ErrStopped)
+	}
+	return nil
+}
+
+// Measure is the temperature of the chip, as a reading of that name. It fails with ErrStopped, too: that a clock has stood
+// still is to be known while the station runs.
 func (c *Chip) Measure(context.Context) ([]measure.Reading, error) {
 	r, err := c.registers()
 	if err != nil {
@@ -108,6 +125,9 @@ func (c *Chip) Measure(context.Context) ([]measure.Reading, error) {
 	high, low := r[regCelsius], r[regCelsius+1]
 	if low&celsiusZero != 0 { // as a wire reads that nobody pulls low
 		return nil, fmt.Errorf("%s: temperature %02x %02x: %w", c, high, low, bus.ErrChecksum)
+	}
+	if err := c.runs(r); err != nil {
+		return nil, err
 	}
 	return []measure.Reading{parseCelsius(high, low).Reading("temperature")}, nil
 }

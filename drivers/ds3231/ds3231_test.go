@@ -107,6 +107,10 @@ func TestStopped(t *testing.T) {
 			t.Errorf("without a battery: %s, %v", got, err)
 		}
 		sim.SetCelsius(-3.25)
+		if r, err := c.Measure(t.Context()); !errors.Is(err, ErrStopped) || r != nil {
+			t.Errorf("as a sensor without a battery: %v, %v", r, err)
+		}
+		must(t, c.Set(want))
 		if r, err := c.Measure(t.Context()); err != nil || len(r) != 1 || r[0].String() != "temperature -3.25 °C" {
 			t.Errorf("%v, %v", r, err)
 		}

@@ -38,6 +38,7 @@ func probes(t *testing.T, plan bustest.Plan) map[string]Probe {
 	clock, adc, warm := chip.NewDS3231(time.Now), chip.NewADS1115(time.Now), chip.NewDS18B20(false, time.Now)
 	air.Set(chip.Air{Celsius: 20.25, Percent: 55, Pascal: 100_100})
 	clock.SetCelsius(20.25)
+	clock.SetTime(time.Now())
 	warm.SetCelsius(20.25)
 	adc.Wire(1, func() float64 { return 0.012 * 120 })
 	must(t, i2c.Put(0x76, air))

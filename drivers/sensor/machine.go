@@ -92,11 +92,8 @@ func (m *machine) hear(readings []measure.Reading, err error) []fact {
 func (m *machine) works() []fact {
 	f := fact{kind: event.KindSensorChanged, state: Normal, previous: m.failed, qualifier: event.QualifierRestore, severity: event.SeverityNotice, reason: m.reason}
 	told := m.failed != "" || !m.heard
-	if !m.heard {
-		f.qualifier = event.QualifierStatus
-		if m.failed == "" {
-			f.previous = Unknown
-		}
+	if m.failed == "" {
+		f.qualifier, f.previous = event.QualifierStatus, Unknown
 	}
 	m.failed, m.reason, m.fails, m.heard = "", "", 0, true
 	if !told {
@@ -143,13 +140,19 @@ func (m *machine) fail(err error) []fact {
 }
 
 // Why says what a measurement that failed makes of its sensor: missing for a bus that does not work (reason bus) or a chip that
-// does not answer (chip), fault for what is not to be believed (reading).
+// does not answer (chip), fault for what is not to be believed (reading, or the word that the error has for itself).
 func Why(err error) (state, reason string) {
 	switch {
 	case bus.Down(err):
 		return Missing, "bus"
 	case errors.Is(err, bus.ErrNoAnswer):
 		return Missing, "chip"
+	}
+	if own, ok := errors.AsType[interface {
+		error
+		Reason() string
+	}](err); ok {
+		return Fault, own.Reason()
 	}
 	return Fault, "reading"
 }

@@ -96,7 +96,7 @@ func TestNeverWorked(t *testing.T) {
 			t.Errorf("failure %d (-want +got)\n%s", i, d)
 		}
 	}
-	if d := cmp.Diff([]string{" missing>normal status notice chip", "temperature normal>high new alarm limit 40"}, briefs(m.hear(air(450, 0), nil))); d != "" {
+	if d := cmp.Diff([]string{" missing>normal restore notice chip", "temperature normal>high new alarm limit 40"}, briefs(m.hear(air(450, 0), nil))); d != "" {
 		t.Errorf("there at last (-want +got)\n%s", d)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -171,6 +172,12 @@ func (d *Driver) take(readings []measure.Reading, err error, keep bool, now time
 	return len(reads) > 0
 }
 
+// maxDetail is how many bytes of a detail go into an event.
+const maxDetail = 256
+
+// clip makes text of a probe fit for an event.
+func clip(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }
+
 // draft is the fact as an event.
 func (d *Driver) draft(f fact) event.Draft {
 	from := source(d.o.ID)
@@ -179,7 +186,7 @@ func (d *Driver) draft(f fact) event.Draft {
 	}
 	fields := []event.Field{
 		event.Text(event.TagState, f.state), event.Text(event.TagPrevious, f.previous), event.Text(event.TagReason, f.reason),
-		event.Text(event.TagDetail, f.detail), event.Text(event.TagUnit, f.unit),
+		event.Text(event.TagDetail, clip(f.detail, maxDetail)), event.Text(event.TagUnit, clip(f.unit, event.MaxName)),
 	}
 	if f.valued {
 		fields = append(fields, event.Text(event.TagValue, f.value.String()))
@@ -187,5 +194,5 @@ func (d *Driver) draft(f fact) event.Draft {
 	if f.limit != nil {
 		fields = append(fields, event.Text(event.TagLimit, f.limit.String()))
 	}
-	return event.Draft{Kind: f.kind, Qualifier: f.qualifier, Zone: d.o.ID, Source: from[:min(len(from), event.MaxName)], Severity: f.severity, Body: event.NewBody(fields...)}
+	return event.Draft{Kind: f.kind, Qualifier: f.qualifier, Zone: d.o.ID, Source: clip(from, event.MaxName), Severity: f.severity, Body: event.NewBody(fields...)}
 }

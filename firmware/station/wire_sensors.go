@@ -1,7 +1,6 @@
 package station
 
 import (
-	"context"
 	"fmt"
 	"math"
 
@@ -34,9 +33,6 @@ func (s *Station) wireSensors(o Options) error {
 			return fmt.Errorf("sensor %s: %w", v.ID, err)
 		}
 		s.sensors = append(s.sensors, driver)
-		if v.Chip == "ds3231" {
-			s.wires.tries[driver] = s.tryClock(v)
-		}
 	}
 	return nil
 }
@@ -61,18 +57,6 @@ func (s *Station) probe(v config.Sensor) (sensor.Probe, error) {
 // ohms is a resistance as the configuration has it, to the nearest milliohm.
 func ohms(v float64) measure.Resistance {
 	return measure.Resistance(math.Round(v * float64(measure.Ohm)))
-}
-
-// tryClock asks a DS3231 whether it has gone all the time. Its driver has a chip of its own: this one is for the start alone.
-func (s *Station) tryClock(v config.Sensor) try {
-	return func(context.Context) error {
-		chip, err := ds3231.New(s.wires.i2c[v.Bus])
-		if err != nil {
-			return err
-		}
-		_, err = chip.Time()
-		return err
-	}
 }
 
 // wirePower makes the watch over mains and battery, if there is one.

@@ -68,6 +68,7 @@ type works struct {
 	river  atomic.Int64 // microamperes of the transmitter
 	air    *chip.BME280
 	cold   *chip.DS18B20
+	clock  *chip.DS3231
 }
 
 // newWorks puts a village's works behind a box that listens in dir, and a slave that listens at the address it answers.
@@ -104,9 +105,9 @@ func newWorks(t *testing.T, dir string) (*works, string) {
 	must(t, w.chips.Put(0x44, chip.NewINA219(0.1, func() (volts, amps float64) { return float64(w.solar.Load()) * 1e-3, 0.5 }, nil)))
 	battery := circuit.NewBattery(84, 5, 20, nil)
 	must(t, w.chips.Put(0x41, chip.NewINA219(0.1, battery.Terminals, nil)))
-	clock := chip.NewDS3231(nil)
-	clock.SetTime(time.Now())
-	must(t, w.chips.Put(0x68, clock))
+	w.clock = chip.NewDS3231(nil)
+	w.clock.SetTime(time.Now())
+	must(t, w.chips.Put(0x68, w.clock))
 	w.wire = wire.NewOneWire()
 	w.wire.Put(wire.Code(chip.FamilyDS18B20, 0x0316a2795cff), w.cold)
 	must(t, box.CarryI2C("chips", w.chips))
@@ -297,6 +298,32 @@ func TestEverySensorOfAConfigurationIsRead(t *testing.T) {
 	come(t, s.sensors, settle, map[string]string{"air": "missing", "cold-room": "high", "mains": "missing", "river": "fault", "clock": "normal"})
 	s.chips.Stick(true)
 	come(t, s.sensors, settle, map[string]string{"clock": "missing", "solar": "missing", "power": "missing", "cold-room": "high"})
+}
+
+// A clock chip that has stood still is told, and shown at the door, until somebody has set it.
+func TestAClockThatStoodStill(t *testing.T) {
+	s := startWired(t, "cs-one")
+	come(t, s.sensors, settle, map[string]string{"clock": "normal"})
+	s.works.clock.Battery(false)
+	must(t, s.chips.BrownOut(0x68))
+	told := func(state string, q event.Qualifier) {
+		t.Helper()
+		awaitEither(t, s.events, func(e event.Event) bool {
+			return e.Kind == event.KindSensorChanged && e.Zone == "clock" && text(e, event.TagState) == state && e.Qualifier == q && text(e, event.TagReason) == "oscillator-stopped"
+		})
+	}
+	told("fault", event.QualifierNew)
+	shown := false
+	for _, g := range s.io(t.Context()).Groups {
+		for _, p := range g.Points {
+			shown = shown || p.ID == "clock" && p.State == "fault" && p.Text == "no value (oscillator-stopped)"
+		}
+	}
+	if !shown {
+		t.Error("the door does not show it")
+	}
+	s.works.clock.SetTime(time.Now())
+	told("normal", event.QualifierRestore)
 }
 
 // A guard's button at a checkpoint's reader is a touch of the tour.
