@@ -96,7 +96,7 @@ func TestEachMistakeIsExplained(t *testing.T) {
 		{"a number too far", "baud: 9600", "baud: 1e99", "buses[2].baud", "want a whole number"},
 		{"half a slave", "unit: 3, input", "unit: 3.5, input", "zones[5].modbus.unit", "want a whole number"},
 		{"no factor", "scale: 0.1", "scale: tenth", "sensors[5].modbus.scale", "want a number"},
-		{"a list of names", "name: 地窖", "name: [地窖]", "sensors[0].name", "].name: want one text"},
+		{"a list of names", "name: 地窖", "name: [地窖]", "sensors[0].name", "want one text"},
 		{"limits of nothing", "high: {level: 3200}", "high: 3200", "sensors[4].high", "want a value for each name, such as {temperature: 40}"},
 		{"a limit in words", "high: {level: 3200}", "high: {level: much}", "sensors[4].high", "want a value for each name, such as {temperature: 40}"},
 		{"mapping expected", "  keep: {main: 256MiB, read: 512MiB, trace: 64MiB}", "  keep: 64MiB", "log.keep", "want keys and values"},
