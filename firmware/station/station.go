@@ -20,6 +20,7 @@ import (
 	"watchpost/drivers/bus"
 	"watchpost/drivers/camera"
 	"watchpost/drivers/dc09"
+	"watchpost/drivers/dc09/sender"
 	"watchpost/drivers/relay"
 	"watchpost/firmware/config"
 	"watchpost/firmware/supervise"
@@ -80,6 +81,7 @@ type Station struct {
 	outputs   []*relay.Driver
 	tours     []teller
 	receivers []*dc09.Receiver // none or one
+	senders   []*sender.Sender
 	cameras   []*camera.Camera
 	test      *dailyTest // nil = none
 	guard     *guard     // nil = no partition
@@ -171,7 +173,7 @@ func (s *Station) wireDrivers(o Options) error {
 	for _, wire := range []func(Options) error{
 		s.wireBoards, s.wireBuses, s.wireExpanders, s.wireADCs,
 		s.wireContacts, s.wireLoops, s.wireModbus,
-		s.wireSensors, s.wirePower, s.wireOutputs, s.wireTours, s.wirePanels, s.wireCameras, s.wireTest,
+		s.wireSensors, s.wirePower, s.wireOutputs, s.wireTours, s.wirePanels, s.wireReceivers, s.wireCameras, s.wireTest,
 	} {
 		if err := wire(o); err != nil {
 			return err
@@ -233,6 +235,7 @@ func (s *Station) tasks() []supervise.Task {
 	for _, c := range s.centres {
 		list = append(list, c.tasks()...)
 	}
+	list = append(list, s.senderTasks()...)
 	if s.viewings.gallery != nil {
 		list = append(list, supervise.Task{Name: "viewings", Run: s.viewings.run})
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"watchpost/drivers/bus"
+	"watchpost/drivers/dc09/sender"
 	"watchpost/drivers/ibutton"
 	"watchpost/firmware/config"
 )
@@ -36,7 +37,7 @@ func (s *Station) wireTours(o Options) error {
 		return nil
 	}
 	if o.Events == nil && len(options.Tours) > 0 { // as with the memo: what is in memory needs nothing on disk
-		options.Memo = tourFile(filepath.Join(s.config.Data, toursName))
+		options.Memo = keptFile(filepath.Join(s.config.Data, toursName))
 	}
 	driver, err := ibutton.New(options)
 	if err != nil {
@@ -69,13 +70,16 @@ func (s *Station) wireReaders(o *ibutton.Options) {
 	s.cards = desk
 }
 
-// tourFile is the path of what the tours' driver remembers, replaced atomically.
-type tourFile string
+// keptFile is the path of what one driver remembers, replaced atomically.
+type keptFile string
 
-var _ ibutton.Memo = tourFile("")
+var (
+	_ ibutton.Memo = keptFile("")
+	_ sender.Memo  = keptFile("")
+)
 
 // Load reads the file; without one there is nothing.
-func (f tourFile) Load() ([]byte, error) {
+func (f keptFile) Load() ([]byte, error) {
 	b, err := os.ReadFile(string(f))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -84,4 +88,4 @@ func (f tourFile) Load() ([]byte, error) {
 }
 
 // Save replaces the file.
-func (f tourFile) Save(b []byte) error { return renameio.WriteFile(string(f), b, 0o600) }
+func (f keptFile) Save(b []byte) error { return renameio.WriteFile(string(f), b, 0o600) }

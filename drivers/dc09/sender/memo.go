@@ -29,7 +29,8 @@ func (s *Sender) load() error {
 		return fmt.Errorf("reading the memo of receiver %s: %w", s.o.ID, err)
 	}
 	s.mem = memory{V: 1}
-	if b == nil {
+	if b == nil { // from here on there was one
+		s.save()
 		return nil
 	}
 	var was memory
@@ -55,6 +56,10 @@ func (s *Sender) begin(e event.Event) {
 // the same: it is then only not known as a repeat after a crash.
 func (s *Sender) stamp() {
 	s.mem.Stamp = s.clock().UTC().Truncate(time.Second)
+	s.save()
+}
+
+func (s *Sender) save() {
 	b, err := json.Marshal(s.mem)
 	if err == nil {
 		err = s.o.Memo.Save(b)

@@ -23,9 +23,10 @@ const (
 	TransportTCPLocal = "tcp-local" // the loopback, or an address of a private or link-local network
 )
 
-// Queue is the station's events as one sender needs them: those that it has wanted, in their order, alarms first.
+// Queue is the station's events as one sender needs them: those that are Wanted, in the order in which they happened. An alarm does not
+// overtake here: a receiving centre takes what comes last for what holds.
 type Queue interface {
-	// Next is the first event that was not Done yet; false: there is none now.
+	// Next is the first event, by its seq, that was not Done yet; false: there is none now.
 	Next() (event.Event, bool, error)
 	// Done keeps on disk that an event needs to be sent no more.
 	Done(event.Event) error
