@@ -25,7 +25,7 @@ type boardCommand struct {
 
 // Help is shown below the flags.
 func (boardCommand) Help() string {
-	return `While it serves, it obeys lines on standard input:
+	return `While it serves, it obeys lines on standard input, one when the one before is done:
 
   set LINE 0|1             move a terminal
   pulse LINE DURATION      move it, and back after the time
@@ -45,7 +45,7 @@ func (boardCommand) Help() string {
   battery PERCENT|show     fill or empty the battery; or print what it is at
   load WATTS               what the station draws from it
   slave N MOOD [DURATION]  alive, dead, slow, bad-crc, wrong-id, exception or babble
-  register N TABLE AT V    set a value: TABLE is coil, discrete, holding or input
+  register N TABLE ADDR V  set a value: TABLE is coil, discrete, holding or input
 
 For example:
 

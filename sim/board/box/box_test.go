@@ -362,7 +362,7 @@ func TestRefusedPlans(t *testing.T) {
 		"modbus nowhere": {"modbus: [{name: a}]", "either a link"},
 		"modbus both":    {"modbus: [{name: a, link: b, listen: c}]", "either a link"},
 		"unit":           {"modbus: [{name: a, link: b, slaves: [{unit: 0}]}]", "1 to 247"},
-		"unit twice":     {"modbus: [{name: a, link: b, slaves: [{unit: 2}, {unit: 2}]}]", "each once"},
+		"unit twice":     {"modbus: [{name: a, link: b, slaves: [{unit: 2}, {unit: 2}]}]", "unit 2 is taken: `slave 2 MOOD`"},
 	} {
 		p, err := Parse([]byte(c.text))
 		if err == nil {

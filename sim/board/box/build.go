@@ -276,8 +276,11 @@ func (b *Box) addModbus(v Modbus) error {
 		return fmt.Errorf("modbus %s: either a link to a serial line, or listen", v.Name)
 	}
 	return each(v.Slaves, func(w Slave) error {
-		if w.Unit < 1 || w.Unit > 247 || b.Slaves[w.Unit] != nil {
-			return fmt.Errorf("modbus %s: unit %d: 1 to 247, each once in a box", v.Name, w.Unit)
+		if w.Unit < 1 || w.Unit > 247 {
+			return fmt.Errorf("modbus %s: unit %d: a slave has 1 to 247", v.Name, w.Unit)
+		}
+		if b.Slaves[w.Unit] != nil {
+			return fmt.Errorf("modbus %s: unit %d is taken: `slave %d MOOD` names one slave, whatever line of the box it is on", v.Name, w.Unit, w.Unit)
 		}
 		s := modbus.NewSlave()
 		for table, values := range []map[uint16]uint16{w.Coils, w.Discrete, w.Holding, w.Input} {
