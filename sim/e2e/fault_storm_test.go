@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,14 +46,27 @@ func readRecord(t testing.TB, file string) record {
 	return r
 }
 
-// TestFaultKillDuringPanelStorm kills agents with kill -9 at random moments while their panels send thousands of frames, several
-// in flight: 50 times in all, 500 times with WATCHPOST_LONG. Whatever a panel was acknowledged is at the centre in the end,
-// nothing is there twice, and each start finds its log without a person.
+// stormPanel is one panel of a storm: how it reaches the station, and how.
+type stormPanel struct {
+	account, network, key string
+	window, perKill       int
+}
+
+// stormPanels are of every kind: plain and encrypted, over TCP with many frames in flight and over UDP with one. A panel over UDP
+// that had several in flight could not be held to their order.
+func stormPanels() []stormPanel {
+	key := strings.Repeat("5A", 16)
+	return []stormPanel{{standardAccount, "tcp", "", 32, 40}, {"A128", "tcp", key, 32, 40}, {"0D09", "udp", "", 1, 25}, {"0D0A", "udp", key, 1, 25}}
+}
+
+// TestFaultKillDuringPanelStorm kills agents with kill -9 at random moments while their panels send thousands of frames that are
+// not acknowledged yet: 100 times in all, 1,000 times with WATCHPOST_LONG. Whatever a panel was acknowledged is at the centre in
+// the end, nothing is there twice, and each start finds its log without a person.
 func TestFaultKillDuringPanelStorm(t *testing.T) {
 	t.Parallel()
-	kills := 25 // of each village
+	kills := 50 // of each village
 	if long() {
-		kills = 250
+		kills = 500
 	}
 	random := seeded(t)
 	c := newCentre(t)
@@ -65,61 +79,101 @@ func TestFaultKillDuringPanelStorm(t *testing.T) {
 	}
 }
 
+// unsure are the reports that were in flight at a kill, by their panels' accounts.
+type unsure struct {
+	at      time.Time
+	reports map[string][]int
+}
+
 func killDuringStorm(t *testing.T, c *centre, id string, kills int, random *rand.Rand) {
-	const perKill, window = 120, 32
-	frames := kills * perKill
+	plan := caoping(c)
+	plan.id = id
+	frames := 0
+	for _, p := range stormPanels() {
+		frames += kills * p.perKill
+		if p.account != standardAccount {
+			plan.accounts += fmt.Sprintf("  - {id: %q, key_hex: %q}\n", p.account, p.key)
+		}
+	}
 	moments := make([]int, kills) // in acknowledged frames, so that they are spread over the storm whatever the disk's speed
 	for i := range moments {
 		moments[i] = 1 + random.IntN(frames*19/20)
 	}
 	slices.Sort(moments)
-	plan := caoping(c)
-	plan.id = id
 	v := plan.build(t)
 	v.start()
-	panel := v.panel(1, frames, window)
-	hit, before := 0, 0
-	var unsure []map[int]time.Time // for each kill, when it came, by the reports in flight
+	v.agent.kill()
+	v.start() // now TCP and UDP have the same port, and keep it
+	panels := v.stormOf(kills)
+	hits, before := map[string]int{}, 0
+	var flights []unsure
 	for i, moment := range moments {
 		v.acked(max(moment, before+1))
 		briefly(random, 20*time.Millisecond)
-		at := time.Now()
+		flight := unsure{time.Now(), map[string][]int{}}
 		v.agent.kill()
-		r := readRecord(t, v.panelLog())
-		before = len(r.acked)
-		flight := map[int]time.Time{}
-		for n := range r.sent {
-			if !r.acked[n] {
-				flight[n] = at
+		before = v.acknowledged()
+		for _, p := range stormPanels() {
+			if flight.reports[p.account] = readRecord(t, v.logOf(p.account)).unanswered(); len(flight.reports[p.account]) > 0 {
+				hits[p.account]++
 			}
 		}
-		unsure = append(unsure, flight)
-		if r.inFlight() > 0 {
-			hit++
-		}
-		t.Logf("kill %2d at frame %4d: acked %4d, in flight %2d", i+1, moment, before, r.inFlight())
+		flights = append(flights, flight)
+		t.Logf("kill %2d at frame %4d: acked %4d", i+1, moment, before)
 		v.start()
 	}
-	if hit < kills/2 {
-		t.Errorf("%d of %d kills hit unacknowledged frames, want at least half", hit, kills)
+	for _, p := range stormPanels() {
+		if hits[p.account] < kills/3 {
+			t.Errorf("%d of %d kills hit unacknowledged frames of panel %s, want at least a third", hits[p.account], kills, p.account)
+		}
 	}
-	v.reported(panel)
+	v.reported(panels...)
 	v.storedAt(0, 4*patience)
 	verdict := judge(t, []*village{v}, site{"changshan", c, nil})
-	t.Logf("%d of %d kills hit unacknowledged frames, %d of which were on disk already; sent %s",
-		hit, kills, storedBefore(c.stored(v.id), unsure), panel.line("sent "))
+	t.Logf("%d kills hit unacknowledged frames of panels %v, %d of which were on disk already", kills, hits, storedBefore(c.stored(v.id), flights))
 	if verdict.Acked != frames {
 		t.Errorf("%d of %d frames are acknowledged", verdict.Acked, frames)
 	}
 	stopsWell(t, v.agent)
 }
 
+// stormOf starts the panels of a storm of so many kills.
+func (v *village) stormOf(kills int) (panels []*process) {
+	v.t.Helper()
+	for _, p := range stormPanels() {
+		args := []string{"panel", "--to", p.network + "://" + v.panels, "--account", p.account, "--codes", "BA,BR", "--count", fmt.Sprint(kills * p.perKill),
+			"--window", fmt.Sprint(p.window), "--retry", "200ms", "--log", v.logOf(p.account)}
+		if p.key != "" {
+			args = append(args, "--key-hex", p.key)
+		}
+		panels = append(panels, start(v.t, "simctl", args...))
+	}
+	within(v.t, patience, "the panels' logs", func() error {
+		if n := len(v.panelLogs()); n < len(panels) {
+			return fmt.Errorf("%d of %d", n, len(panels))
+		}
+		return nil
+	})
+	return panels
+}
+
+// unanswered are the reports that were sent and not acknowledged.
+func (r record) unanswered() (reports []int) {
+	for n := range r.sent {
+		if !r.acked[n] {
+			reports = append(reports, n)
+		}
+	}
+	return reports
+}
+
 // storedBefore counts the reports that were in flight at a kill and were stored before it.
-func storedBefore(all []event.Event, unsure []map[int]time.Time) (count int) {
+func storedBefore(all []event.Event, flights []unsure) (count int) {
 	for _, e := range all {
+		account, _ := e.Body.Text(event.TagAccount)
 		for _, n := range panelMarks([]event.Event{e}) {
-			for _, flight := range unsure {
-				if at, ok := flight[n]; ok && e.At.Before(at) {
+			for _, flight := range flights {
+				if e.At.Before(flight.at) && slices.Contains(flight.reports[account], n) {
 					count++
 				}
 			}
