@@ -16,7 +16,7 @@ func told(kind event.Kind, zone, state string, after time.Time) func(event.Event
 }
 
 // TestFaultSupplyAndSensors lets the mains fail and the battery run down, breaks a transmitter's wire, pulls a thermometer, and
-// sends a guard on a tour. Each is a fact at the centre. A clock chip that was never set is told when its driver starts.
+// sends a guard on a tour. Each is a fact at the centre. So is a clock chip that was never set.
 func TestFaultSupplyAndSensors(t *testing.T) {
 	t.Parallel()
 	c := newCentre(t)
@@ -55,7 +55,10 @@ tours:
 		t.Helper()
 		return c.awaitStored(v.id, id+" "+state, told(event.KindSensorChanged, id, state, after))
 	}
-	v.agent.says("the clock has stood still")
+	stopped := sensor("clock", "fault", begun)
+	if why, _ := stopped.Body.Text(event.TagReason); why != "oscillator-stopped" {
+		t.Errorf("the clock: %+v", stopped)
+	}
 
 	failed := time.Now()
 	v.board.say("mains off")
