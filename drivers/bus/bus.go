@@ -45,6 +45,8 @@ package bus
 import (
 	"context"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sizes of the linesock protocol.
@@ -124,4 +126,13 @@ func ValidName(name string) bool {
 		}
 	}
 	return true
+}
+
+// Monotonic is CLOCK_MONOTONIC in nanoseconds, as in [Edge]; 0 if it cannot be read.
+func Monotonic() int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0
+	}
+	return t.Nano()
 }

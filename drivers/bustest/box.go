@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"watchpost/drivers/bus"
 )
 
@@ -44,7 +42,7 @@ var _ bus.Lines = (*Box)(nil)
 func NewBox(names ...string) *Box {
 	b := &Box{lines: map[string]*line{}, watchers: map[*watcher]bool{}}
 	for _, n := range names {
-		b.lines[n] = &line{kernelNS: monotonic()}
+		b.lines[n] = &line{kernelNS: bus.Monotonic()}
 	}
 	return b
 }
@@ -81,7 +79,7 @@ func (b *Box) Lose(name string, n int) {
 func (b *Box) step(l *line) {
 	b.seq++
 	l.seq++
-	l.level, l.kernelNS = !l.level, monotonic()
+	l.level, l.kernelNS = !l.level, bus.Monotonic()
 }
 
 // Cut makes the wire dead for a reason, which is not empty.
@@ -226,13 +224,4 @@ func (b *Box) find(name string) (*line, error) {
 		return nil, fmt.Errorf("line %s: no such line", name)
 	}
 	return l, nil
-}
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds, 0 if it cannot be read.
-func monotonic() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0
-	}
-	return t.Nano()
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"watchpost/drivers/ads1115"
 	"watchpost/drivers/bus"
 	"watchpost/drivers/zone"
@@ -246,16 +244,7 @@ func (d *Driver) settle(l *loop, code ads1115.Code, c class, why error) {
 	}
 	if c.band >= 0 {
 		l.edges++
-		w.Changed, w.KernelNS, w.LineSeq = before.band >= 0, monotonic(), l.edges
+		w.Changed, w.KernelNS, w.LineSeq = before.band >= 0, bus.Monotonic(), l.edges
 	}
 	l.zone.Hear(w)
-}
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds, 0 if it cannot be read.
-func monotonic() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0
-	}
-	return t.Nano()
 }

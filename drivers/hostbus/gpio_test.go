@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"watchpost/drivers/bus"
 )
 
 // TestLayouts holds the structures to the sizes and offsets of the kernel's headers, on whatever processor this runs.
@@ -132,7 +134,7 @@ func (f *fakeChip) tell(at uint32) {
 				continue
 			}
 			var b [48]byte
-			binary.NativeEndian.PutUint64(b[0:], uint64(monotonic()))
+			binary.NativeEndian.PutUint64(b[0:], uint64(bus.Monotonic()))
 			binary.NativeEndian.PutUint32(b[8:], 2)
 			if f.level[at] {
 				binary.NativeEndian.PutUint32(b[8:], 1)

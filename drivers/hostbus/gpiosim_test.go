@@ -87,10 +87,10 @@ func TestSimulatedEdges(t *testing.T) {
 	const count = 20
 	var took []time.Duration
 	for i := range uint64(count) {
-		before := monotonic()
+		before := bus.Monotonic()
 		s.drive("door", i%2 == 0)
 		e := next(t, edges)
-		after := monotonic()
+		after := bus.Monotonic()
 		if e.Quality != bus.Changed || e.Level != (i%2 == 0) || e.LineSeq != i+1 || e.Seq != i+1 || e.Lost != 0 {
 			t.Fatalf("edge %d: %+v", i+1, e)
 		}

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"watchpost/drivers/bus"
 )
 
@@ -177,15 +175,6 @@ func (l *Lines) leave(w *watcher, s *session) {
 // present is the word that a line has the level that was read last.
 func (in *input) present(lost uint64) bus.Edge {
 	return bus.Edge{Line: in.cfg.Line, Quality: bus.Present, Level: in.level, KernelNS: in.kernelNS, LineSeq: in.count, Lost: lost}
-}
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds, the clock of the kernel's own edges; 0 if it cannot be read.
-func monotonic() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0
-	}
-	return t.Nano()
 }
 
 // Read implements [bus.Lines]. A line that nobody watches is had from the kernel for the moment, as it is.

@@ -227,7 +227,7 @@ func (s *session) begin(c *chip, p *plan) error {
 		}
 		in.on, in.told, in.read, in.level, in.kernel, in.guessed = r, true, true, level, 0, 0
 		in.count += lost
-		in.kernelNS = monotonic()
+		in.kernelNS = bus.Monotonic()
 		s.tell(in.present(lost))
 	}
 	s.requests = append(s.requests, r)
@@ -301,7 +301,7 @@ func (s *session) look(r *request) {
 	r.missed = 0
 	for i, in := range r.inputs {
 		if level := bits>>i&1 == 1; level != in.level {
-			in.level, in.kernelNS = level, monotonic()
+			in.level, in.kernelNS = level, bus.Monotonic()
 			in.count++
 			in.guessed++
 			s.tell(in.present(1))

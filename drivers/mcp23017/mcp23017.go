@@ -15,8 +15,6 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"watchpost/drivers/bus"
 )
 
@@ -133,7 +131,7 @@ func (e *Expander) Read(ctx context.Context, name string) (bool, error) {
 		return false, err
 	}
 	defer e.give()
-	if err := e.poll(monotonic()); err != nil {
+	if err := e.poll(bus.Monotonic()); err != nil {
 		return false, fmt.Errorf("reading line %s: %w", name, err)
 	}
 	return e.level>>pin&1 == 1, nil
@@ -152,7 +150,7 @@ func (e *Expander) Set(ctx context.Context, name string, level bool) error {
 	if e.lines[pin].watched > 0 {
 		return fmt.Errorf("%s: line %s is watched as an input", e, name)
 	}
-	if err := e.poll(monotonic()); err != nil {
+	if err := e.poll(bus.Monotonic()); err != nil {
 		return fmt.Errorf("setting line %s: %w", name, err)
 	}
 	latch, direct := e.latch&^(1<<pin), e.direct&^(1<<pin)
@@ -224,7 +222,7 @@ func (e *Expander) check() error {
 		return fmt.Errorf("it does not hold what is written: directions %04x for %04x, latches %04x for %04x",
 			word(r[:], regDirection), e.direct, word(r[:], regLatch), e.latch)
 	}
-	return e.heed(word(r[:], regFlag), word(r[:], regCapture), word(r[:], regLevel), monotonic())
+	return e.heed(word(r[:], regFlag), word(r[:], regCapture), word(r[:], regLevel), bus.Monotonic())
 }
 
 // setUp takes over a chip: its outputs as they stand, unless this expander has set them itself, and what is watched as inputs.
@@ -330,12 +328,3 @@ func (e *Expander) miss(pin int, n uint64, kernelNS int64) {
 
 // word is the register of both ports.
 func word(r []byte, i int) uint16 { return uint16(r[i]) | uint16(r[i+1])<<8 }
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds, 0 if it cannot be read.
-func monotonic() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0
-	}
-	return t.Nano()
-}

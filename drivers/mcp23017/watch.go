@@ -95,7 +95,7 @@ func (e *Expander) join(ctx context.Context, w *watcher) error {
 			e.ready = false // an output is to be an input
 		}
 	}
-	if err := e.poll(monotonic()); err != nil {
+	if err := e.poll(bus.Monotonic()); err != nil {
 		w.lose(err.Error())
 	}
 	w.order()
@@ -132,7 +132,7 @@ func (e *Expander) keep(ctx context.Context, w *watcher, interrupts <-chan bus.E
 			return nil
 		}
 		if kernelNS == 0 {
-			kernelNS = monotonic()
+			kernelNS = bus.Monotonic()
 		}
 		if err := e.take(ctx); err != nil {
 			return nil
