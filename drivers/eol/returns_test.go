@@ -121,6 +121,50 @@ func TestWobble(t *testing.T) {
 	}
 }
 
+// late keeps how late in its tenth of a second a transaction came, at most.
+type late struct {
+	bus.I2C
+	most time.Duration
+	n    int
+}
+
+func (b *late) Tx(addr uint16, w, r []byte) error {
+	b.most = max(b.most, time.Since(time.Now().Truncate(scanEvery)))
+	b.n++
+	err := b.I2C.Tx(addr, w, r)
+	if err != nil {
+		<-time.After(37 * time.Millisecond) // until that is known
+	}
+	return err
+}
+
+// TestInStep: also after a fault of its bus the driver wakes the processor together with those of other buses.
+func TestInStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 1, "4k7-dual")
+		clock := &late{I2C: b.bus}
+		adc, err := ads1115.New(clock, 0x48)
+		must(t, err)
+		b.d.chips[0].cfg.ADC = adc
+		stop := b.run()
+		<-time.After(2033 * time.Millisecond)
+		b.bus.Stick(true)
+		clock.n = 0
+		<-time.After(3 * time.Second)
+		if clock.n > 5 {
+			t.Errorf("%d attempts at a stuck bus in 3 s", clock.n)
+		}
+		b.bus.Stick(false)
+		<-time.After(3 * time.Second)
+		clock.most = 0
+		<-time.After(time.Second)
+		stop()
+		if clock.most == 0 || clock.most > 10*time.Millisecond {
+			t.Errorf("read %s after the tenth of a second", clock.most)
+		}
+	})
+}
+
 // TestBusGone: a bus whose device is pulled is no chip that does not answer.
 func TestBusGone(t *testing.T) {
 	if err := broken(fmt.Errorf("/dev/i2c-1: %w", fs.ErrNotExist)); !errors.Is(err, errBus) {

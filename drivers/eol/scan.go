@@ -28,11 +28,11 @@ func (d *Driver) scan(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
-	next := d.o.Now().Truncate(scanEvery).Add(scanEvery)
+	next := tenth(d.o.Now())
 	for n := 0; ; {
 		now, again := d.o.Now(), d.restless()
-		if next.Sub(now) > stuckPause { // the clock was set back
-			next = now.Truncate(scanEvery).Add(scanEvery)
+		if next.Sub(now) > stuckPause+scanEvery { // the clock was set back
+			next = tenth(now)
 		}
 		at := next
 		if again && now.Add(againAfter).Before(next) {
@@ -48,7 +48,7 @@ func (d *Driver) scan(ctx context.Context) error {
 		if all {
 			n++
 			if next = next.Add(scanEvery); next.Before(d.o.Now()) {
-				next = d.o.Now().Truncate(scanEvery).Add(scanEvery) // a slow bus is not hurried
+				next = tenth(d.o.Now()) // a slow bus is not hurried
 			}
 		}
 		err := d.pass(ctx, timer, all, n%fullScan == 1)
@@ -56,7 +56,7 @@ func (d *Driver) scan(ctx context.Context) error {
 			return nil
 		}
 		if errors.Is(err, errBus) {
-			next = d.o.Now().Add(d.fail(err))
+			next = tenth(d.o.Now().Add(d.fail(err)))
 		} else {
 			d.failing = false
 		}
@@ -65,6 +65,9 @@ func (d *Driver) scan(ctx context.Context) error {
 		}
 	}
 }
+
+// tenth is the next round tenth of a second, by the wall clock.
+func tenth(t time.Time) time.Time { return t.Truncate(scanEvery).Add(scanEvery) }
 
 // restless says that some loop is to be read again soon.
 func (d *Driver) restless() bool {
