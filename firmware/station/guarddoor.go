@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"watchpost/firmware/arming"
@@ -157,15 +158,27 @@ func guessed(partition, action, reason string) event.Draft {
 	}
 }
 
-// known complains of what the configuration does not have.
+// known complains of what the configuration does not have, and says what it has.
 func (e *entrance) known(what string, ids ...string) error {
 	var errs []error
 	for _, id := range ids {
 		if _, ok := e.names[what+"/"+id]; !ok {
-			errs = append(errs, fmt.Errorf("%s %q is not of a partition of this station", what, id))
+			errs = append(errs, fmt.Errorf("%s %q is not known here; known are: %s", what, id, strings.Join(e.all(what), ", ")))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// all are the ids of the partitions or of their zones.
+func (e *entrance) all(what string) []string {
+	var ids []string
+	for name := range e.names {
+		if id, ok := strings.CutPrefix(name, what+"/"); ok {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func (e *entrance) mode(word string) (arming.Mode, error) {

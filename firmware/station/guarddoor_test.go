@@ -47,7 +47,7 @@ func TestWishesAtTheDoor(t *testing.T) {
 		{status.PathArm, `{"partition": "house", "mode": "away"}`, 400, "no code", "disarmed"},
 		{status.PathArm, `{"partition": "barn", "mode": "away", "code": "1234"}`, 400, `partition \"barn\"`, "disarmed"},
 		{status.PathArm, `{"partition": "house", "mode": "asleep", "code": "1234"}`, 400, "want away, stay or night", "disarmed"},
-		{status.PathArm, `{"partition": "house", "mode": "away", "force": ["shed"], "code": "1234"}`, 400, `zone \"shed\"`, "disarmed"},
+		{status.PathArm, `{"partition": "house", "mode": "away", "force": ["shed"], "code": "1234"}`, 400, `zone \"shed\" is not known here; known are: `, "disarmed"},
 		{status.PathArm, `{"partition": "house", "mode": "away", "cod": "1234"}`, 400, `unknown field \"cod\"`, "disarmed"},
 		{status.PathArm, `{"partition": "house", "mode": "away", "code": 1234}`, 400, "reading the wish", "disarmed"},
 		{status.PathArm, `{}{}`, 400, "something stands behind it", "disarmed"},
