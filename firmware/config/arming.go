@@ -38,13 +38,13 @@ type Confirm struct {
 	Within time.Duration `yaml:"within"` // 10 s to 1 h, default 5 min
 }
 
-// User is somebody who may arm, known by a code, by an iButton, or both.
+// User is somebody who may arm, known by a code, by an iButton or another card, or both.
 type User struct {
 	ID         string   `yaml:"id"`
 	Name       string   `yaml:"name"`
 	Code       Code     `yaml:"code"`
 	Duress     Code     `yaml:"duress"` // disarms as code does, and calls for help without a sign of it
-	Cards      []ROM    `yaml:"cards"`
+	Cards      []Card   `yaml:"cards"`
 	Partitions []string `yaml:"partitions"` // empty = all
 	Rights     []string `yaml:"rights"`     // of arm, disarm, bypass, engineer; default arm and disarm
 }
@@ -158,8 +158,8 @@ func (c *Config) validateUsers(s *sheet, partitions []string) {
 		if !u.Duress.IsZero() {
 			claim(key+".duress", u.Duress.String(), "a duress code is another one")
 		}
-		for j, rom := range u.Cards {
-			claim(fmt.Sprintf("%s.cards[%d]", key, j), rom.String(), "one button is one person")
+		for j, card := range u.Cards {
+			claim(fmt.Sprintf("%s.cards[%d]", key, j), card.String(), "one card is one person")
 		}
 		for j, id := range u.Partitions {
 			s.known(fmt.Sprintf("%s.partitions[%d]", key, j), id, "partition", partitions)

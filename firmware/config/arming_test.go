@@ -32,7 +32,7 @@ func TestMistakesInPartitionsAndUsers(t *testing.T) {
 		{"slow hash", "m=8192,t=2", "m=8192,t=900", "users[0].code", "of other settings"},
 		{"duress that is the code", "# duress: \"$argon2id$…\"  ", "duress: " + code + " #", "users[0].duress", "the same as that of user li: a duress code is another one"},
 		{"card", "cards: [01-00000fb3a2c1]", "cards: [0000]", "users[0].cards[0]", "28-0316a2795cff"},
-		{"card twice", "cards: [01-00000fb3a2c1]", "cards: [01-00000fb3a2c1, 01-00000FB3A2C1]", "users[0].cards[1]", "one button is one person"},
+		{"card twice", "cards: [01-00000fb3a2c1]", "cards: [01-00000fb3a2c1, 01-00000FB3A2C1]", "users[0].cards[1]", "one card is one person"},
 		{"users' partitions", "partitions: [house] ", "partitions: [hose] ", "users[0].partitions[0]", "did you mean house?"},
 		{"rights", "rights: [arm, disarm, bypass, engineer]", "rights: [arm, disam]", "users[0].rights[1]", "did you mean disarm?"},
 		{"no rights", "rights: [arm, disarm, bypass, engineer]", "rights: []", "users[0].rights", "leave it out for arm and disarm"},

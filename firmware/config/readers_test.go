@@ -34,7 +34,7 @@ tours: [{id: round, checkpoints: [{id: dyke, bus: far}, {id: gate, bus: wire}], 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Readers[0] != (Reader{"porch", "wire", "house", "away"}) {
+	if c.Readers[0] != (Reader{ID: "porch", Bus: "wire", Partition: "house", Mode: "away"}) {
 		t.Errorf("%+v", c.Readers[0])
 	}
 	own := strings.Replace(shared, "BUTTON", "01-00000fb3a2c1", 1)

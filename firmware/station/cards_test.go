@@ -37,10 +37,12 @@ func startPorch(t *testing.T) *porch {
 	dir := t.TempDir()
 	box, keys := boxIn(t, dir), wire.NewOneWire()
 	must(t, box.CarryOneWire("wire", keys))
-	rom := func(serial uint64) config.ROM { return config.ROM(wire.Code(chip.FamilyDS1990A, serial)) }
+	rom := func(serial uint64) config.Card {
+		return config.Card(config.ROM(wire.Code(chip.FamilyDS1990A, serial)).String())
+	}
 	x := startGuarded(t, dir, box, "buses: [{id: wire, kind: onewire, backend: linesock, board: main}]\n", func(o *Options, _ *guardedStation) {
 		o.Config.Partitions[0].Exit = 300 * time.Millisecond
-		o.Config.Users[0].Cards, o.Config.Users[1].Cards = []config.ROM{rom(cardLi), rom(cardLi2), rom(cardLi3)}, []config.ROM{rom(cardWu)}
+		o.Config.Users[0].Cards, o.Config.Users[1].Cards = []config.Card{rom(cardLi), rom(cardLi2), rom(cardLi3)}, []config.Card{rom(cardWu)}
 		o.Config.Readers = []config.Reader{{ID: "porch", Bus: "wire", Partition: "house", Mode: "away"}}
 	})
 	p := &porch{x, keys}
@@ -233,11 +235,11 @@ func TestATouchWaitsForNobody(t *testing.T) {
 	var said lines
 	now := time.Second
 	d := &cardDesk{touches: make(chan touch, 1), log: slog.New(slog.NewTextHandler(&said, nil)), up: func() time.Duration { return now }}
-	d.touched("porch", "01-000000000001")
+	d.touched(touch{reader: "porch", card: "01-000000000001"})
 	if said.String() != "" {
 		t.Errorf("said %s", &said)
 	}
-	d.touched("porch", "01-000000000002")
+	d.touched(touch{reader: "porch", card: "01-000000000002"})
 	now += wishWait + 1
 	d.serve(t.Context(), <-d.touches) // there is no guard: it would panic
 	if s := said.String(); strings.Count(s, "a touch does nothing") != 2 || strings.Contains(s, "01-0000") {

@@ -173,7 +173,7 @@ func (s *Station) wireDrivers(o Options) error {
 	for _, wire := range []func(Options) error{
 		s.wireBoards, s.wireBuses, s.wireExpanders, s.wireADCs,
 		s.wireContacts, s.wireLoops, s.wireModbus,
-		s.wireSensors, s.wirePower, s.wireOutputs, s.wireTours, s.wirePanels, s.wireReceivers, s.wireCameras, s.wireTest,
+		s.wireSensors, s.wirePower, s.wireOutputs, s.wireTours, s.wireOSDP, s.wirePanels, s.wireReceivers, s.wireCameras, s.wireTest,
 	} {
 		if err := wire(o); err != nil {
 			return err

@@ -195,11 +195,15 @@ func newClient(b config.Bus) (*modbus.Client, error) {
 	if b.Kind == config.BusTCP {
 		return modbus.NewTCP(modbus.TCP{Name: b.ID, Address: b.Address})
 	}
-	line := hostbus.SerialConfig{
+	return modbus.NewRTU(modbus.RTU{Name: b.ID, Baud: b.Baud, Open: func() (bus.Serial, error) { return hostbus.OpenSerial(b.Device, serialOf(b)) }})
+}
+
+// serialOf is how a serial line is set.
+func serialOf(b config.Bus) hostbus.SerialConfig {
+	return hostbus.SerialConfig{
 		Baud: uint32(b.Baud), TwoStopBits: b.Stop == 2,
 		Parity: map[string]hostbus.Parity{"none": hostbus.ParityNone, "even": hostbus.ParityEven, "odd": hostbus.ParityOdd}[b.Parity],
 	}
-	return modbus.NewRTU(modbus.RTU{Name: b.ID, Baud: b.Baud, Open: func() (bus.Serial, error) { return hostbus.OpenSerial(b.Device, line) }})
 }
 
 // late is a bus of the kernel's that may not be there yet: it is opened when it is first wanted, and tried again each time.

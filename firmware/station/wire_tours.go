@@ -1,25 +1,22 @@
 package station
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/google/renameio/v2"
 
 	"watchpost/drivers/bus"
 	"watchpost/drivers/dc09/sender"
 	"watchpost/drivers/ibutton"
-	"watchpost/firmware/config"
 )
 
 // toursName is the file in the data directory that says how far the guards' tours have come.
 const toursName = "tours"
 
-// wireTours makes the guards' tours and the card readers, if there are any.
+// wireTours makes the guards' tours and the readers of iButtons, if there are any.
 func (s *Station) wireTours(o Options) error {
 	options := ibutton.Options{Log: s.log.With("driver", "ibutton"), Now: o.Now}
 	for _, t := range s.config.Tours {
@@ -32,7 +29,8 @@ func (s *Station) wireTours(o Options) error {
 		}
 		options.Tours = append(options.Tours, tour)
 	}
-	s.wireReaders(&options)
+	s.wireDesk()
+	s.wireButtons(&options)
 	if len(options.Tours)+len(options.Readers) == 0 {
 		return nil
 	}
@@ -45,29 +43,6 @@ func (s *Station) wireTours(o Options) error {
 	}
 	s.tours = append(s.tours, driver)
 	return nil
-}
-
-// wireReaders adds the card readers, and makes the desk that their touches go to.
-func (s *Station) wireReaders(o *ibutton.Options) {
-	if len(s.config.Readers) == 0 {
-		return
-	}
-	desk := &cardDesk{
-		readers: map[string]config.Reader{}, owners: map[string]string{}, up: func() time.Duration { return s.clock.instant().Up },
-		log: s.log, touches: make(chan touch, cardQueue),
-	}
-	for _, r := range s.config.Readers {
-		desk.readers[r.ID] = r
-		o.Readers = append(o.Readers, ibutton.Reader{ID: r.ID, Bus: r.Bus, Wire: s.wires.oneWire[r.Bus]})
-	}
-	for _, u := range s.config.Users {
-		for _, card := range u.Cards {
-			desk.owners[card.String()] = u.ID
-			o.Cards = append(o.Cards, bus.ROM(card))
-		}
-	}
-	o.Touch = func(_ context.Context, reader string, rom bus.ROM) { desk.touched(reader, config.ROM(rom).String()) }
-	s.cards = desk
 }
 
 // keptFile is the path of what one driver remembers, replaced atomically.
