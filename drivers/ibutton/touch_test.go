@@ -220,6 +220,12 @@ func TestCardReaderMissing(t *testing.T) {
 		}
 		p.hold(wangCard(), time.Second, 0)
 		p.touched("porch c0ffee")
+		p.wire.Stick(true) // as a can that lies askew does
+		p.after(5 * time.Second)
+		p.wire.Stick(false)
+		p.after(time.Second)
+		p.hold(wangCard(), time.Second, 0)
+		p.touched()
 	})
 }
 
@@ -231,7 +237,7 @@ func TestCardReaderAtACheckpoint(t *testing.T) {
 		p, stop := startPorch(t, func(o *Options, p *porch) {
 			o.Cards = append(o.Cards, thermometer) // whatever it is, it is somebody's
 			o.Tours = []Tour{{ID: "round", Checkpoints: []Checkpoint{{"gate", "wire", p.wire}}, Windows: []string{"00:00-24:00"},
-				Roster: map[bus.ROM]string{liButton: "li"}}}
+				Roster: map[bus.ROM]string{wuButton(): "wu"}}}
 		})
 		defer stop()
 		said := func() (list []string) {
@@ -242,7 +248,7 @@ func TestCardReaderAtACheckpoint(t *testing.T) {
 			p.told = nil
 			return list
 		}
-		p.hold(liButton, time.Second, 4*time.Second)
+		p.hold(wuButton(), time.Second, 4*time.Second)
 		p.touched()
 		if got := said(); len(got) != 1 || got[0] != checked {
 			t.Errorf("the guard: %q", got)
@@ -253,8 +259,8 @@ func TestCardReaderAtACheckpoint(t *testing.T) {
 		if got := said(); len(got) != 0 {
 			t.Errorf("a card on the tour: %q", got)
 		}
-		p.hold(wuButton(), time.Second, 4*time.Second)
-		p.touched("porch fb3a2c1")
+		p.hold(bus.NewROM(familyDS1990A, 0xbad), time.Second, 4*time.Second)
+		p.touched("porch bad")
 		if got := said(); len(got) != 1 || got[0] != stranger {
 			t.Errorf("a stranger: %q", got)
 		}
