@@ -15,6 +15,9 @@ const (
 	maxCodeMemory = 64 << 10 // KiB
 	maxCodePasses = 16
 	maxCodeText   = 256 // bytes of its line
+	// maxCodeWork bounds all codes together, since each try is held against each: KiB times passes, as of 64 codes that
+	// stationctl made.
+	maxCodeWork = 1 << 20
 )
 
 // Code is what remains of a keypad code: its argon2id hash (RFC 9106), written as stationctl code prints it:
@@ -54,6 +57,17 @@ func (c *Code) UnmarshalText(b []byte) error {
 	v.text = string(b)
 	*c = v
 	return nil
+}
+
+// validateCodes complains of codes that would make whoever disarms wait, and the box swell.
+func (c *Config) validateCodes(s *sheet) {
+	work := 0
+	for _, u := range c.Users {
+		work += int(u.Code.memory*u.Code.passes) + int(u.Duress.memory*u.Duress.passes)
+	}
+	if work > maxCodeWork {
+		s.add("users", "one try of a code costs %d MiB of hashing, at most %d: make the codes by stationctl code", work>>10, maxCodeWork>>10)
+	}
 }
 
 // IsZero reports whether there is no code.

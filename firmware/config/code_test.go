@@ -63,3 +63,27 @@ func TestHashesThatAreNone(t *testing.T) {
 		}
 	}
 }
+
+// A try at the keypad costs all codes of the file. A box is not put out of work by it, and nobody waits a minute to disarm.
+func TestCodesThatCostTooMuch(t *testing.T) {
+	for name, test := range map[string]struct {
+		users int
+		cost  string
+		fine  bool
+	}{
+		"a town":                {32, "m=8192,t=2", true},
+		"one more":              {33, "m=8192,t=2", false},
+		"few that cost as much": {2, "m=65536,t=8", false},
+		"one that costs a lot":  {1, "m=65536,t=8", true},
+	} {
+		text := "station: {id: cs-one, jurisdiction: changshan}\npartitions: [{id: house}]\nusers:\n"
+		for i := range test.users {
+			hash := func(n int) string { return fmt.Sprintf("$argon2id$v=19$%s,p=1$c2FsdHNhbHQ$%043d", test.cost, n*10) }
+			text += fmt.Sprintf("  - {id: u%d, code: \"%s\", duress: \"%s\"}\n", i, hash(2*i), hash(2*i+1))
+		}
+		_, err := Parse("s.yaml", []byte(text))
+		if test.fine != (err == nil) || err != nil && !strings.Contains(err.Error(), "users: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

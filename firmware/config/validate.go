@@ -134,6 +134,7 @@ func (c *Config) validate(s *sheet) {
 		c.validateGroups(s)
 	}
 	c.validateUsers(s, partitions)
+	c.validateCodes(s)
 	c.validateSensors(s, plant)
 	c.validateTours(s, plant)
 	c.validateReaders(s, plant, partitions)
