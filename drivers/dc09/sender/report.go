@@ -34,7 +34,7 @@ type Directory struct {
 
 // report is what one event says to a receiving centre, in both formats.
 type report struct {
-	pair
+	word
 	qualifier event.Qualifier
 	format    string // of what a panel sent; "" = the event is the station's own
 	own       string // the code that it sent
@@ -59,23 +59,23 @@ func (d *Directory) report(e event.Event) (report, bool) {
 	case event.KindPartitionChanged:
 		told = partitionChanged(&r, e)
 	case event.KindDuress:
-		r.pair, told = pairOfCID("121"), true
+		r.word, told = wordOfCID("121"), true
 	case event.KindSensorChanged:
 		told = sensorChanged(&r, e)
 	case event.KindOutputChanged:
 		told = fault(&r, e, "YA")
 	case event.KindZoneBypassed:
-		r.pair, told = pairOf("UB"), true
+		r.word, told = wordOf("UB"), true
 	case event.KindBusChanged:
-		r.pair, r.text, told = pairOf("ET"), text(e, event.TagBus), true
+		r.word, r.text, told = wordOf("ET"), text(e, event.TagBus), true
 	case event.KindPanelLink:
-		r.pair, r.text, told = pairOf("YC"), text(e, event.TagAccount), true
+		r.word, r.text, told = wordOf("YC"), text(e, event.TagAccount), true
 	case event.KindMaintenance:
-		r.pair, told = pairOf("TS"), text(e, event.TagState) == "test" && e.Qualifier != event.QualifierStatus
+		r.word, told = wordOf("TS"), text(e, event.TagState) == "test" && e.Qualifier != event.QualifierStatus
 	case event.KindTestFailed:
-		r.pair, r.qualifier, told = pairOf("RY"), event.QualifierNew, true
+		r.word, r.qualifier, told = wordOf("RY"), event.QualifierNew, true
 	case event.KindStationStarted:
-		r.pair, told = pairOf("RR"), true
+		r.word, told = wordOf("RR"), true
 	}
 	if told {
 		d.place(&r, e)
@@ -118,7 +118,8 @@ func (d *Directory) alarm(r *report, e event.Event) bool {
 	default:
 		code = d.Zones[e.Zone].Code
 	}
-	r.pair = pairOf(code)
+	r.word = wordOf(code)
+	r.class = contactid.ClassAlarm // also where the cause is that an armed zone cannot be read
 	return true
 }
 
@@ -126,7 +127,7 @@ func (d *Directory) alarm(r *report, e event.Event) bool {
 func (d *Directory) zoneChanged(r *report, e event.Event) bool {
 	z, now, before := d.Zones[e.Zone], text(e, event.TagState), text(e, event.TagPrevious)
 	if text(e, event.TagReason) == event.ReasonTest {
-		r.pair, r.qualifier = pairOf("RP"), event.QualifierStatus
+		r.word, r.qualifier = wordOf("RP"), event.QualifierStatus
 		return now == "active"
 	}
 	class := func(state string) string {
@@ -151,9 +152,9 @@ func (d *Directory) zoneChanged(r *report, e event.Event) bool {
 	case code == "RP" || was == "RP":
 		return false // a test zone that nobody has asked is told by the daily test
 	case code != "" && code != was:
-		r.pair, r.qualifier = pairOf(code), event.QualifierNew
+		r.word, r.qualifier = wordOf(code), event.QualifierNew
 	case code == "" && was != "" && now != "unknown":
-		r.pair, r.qualifier = pairOf(was), event.QualifierRestore
+		r.word, r.qualifier = wordOf(was), event.QualifierRestore
 	default:
 		return false
 	}
@@ -165,9 +166,9 @@ func panelEvent(r *report, e event.Event) bool {
 	code := text(e, event.TagCode)
 	r.format, r.own = text(e, event.TagFormat), code
 	if r.format == FormatCID {
-		r.pair = pairOfCID(code)
+		r.word = wordOfCID(code)
 	} else {
-		r.pair = pairOf(code)
+		r.word = wordOf(code)
 	}
 	if t := text(e, event.TagText); t != "" {
 		r.text = t
@@ -181,13 +182,13 @@ func partitionChanged(r *report, e event.Event) bool {
 	now, before := text(e, event.TagState), text(e, event.TagPrevious)
 	armed := func(state string) bool { return strings.HasPrefix(state, "armed_") || state == "entry" }
 	sounding := func(state string) bool { return state == "alarm" || state == "tamper" }
-	r.pair = pairOf("OP")
+	r.word = wordOf("OP")
 	if text(e, event.TagMode) == "stay" {
-		r.pair = pairOfCID("441")
+		r.word = wordOfCID("441")
 	}
 	switch {
 	case text(e, event.TagReason) == "late-to-close":
-		r.pair, r.qualifier = pairOf("CI"), event.QualifierNew
+		r.word, r.qualifier = wordOf("CI"), event.QualifierNew
 	case strings.HasPrefix(now, "armed_") && !armed(before) && !sounding(before):
 		r.qualifier = event.QualifierRestore
 	case text(e, event.TagMode) == "" && !sounding(now) && (armed(before) || sounding(before) && text(e, event.TagWho) != ""):
@@ -202,17 +203,17 @@ func partitionChanged(r *report, e event.Event) bool {
 func sensorChanged(r *report, e event.Event) bool {
 	switch now, before := text(e, event.TagState), text(e, event.TagPrevious); {
 	case now == "battery" && before != "battery-low":
-		r.pair = pairOf("AT")
+		r.word = wordOf("AT")
 	case now == "battery":
-		r.pair, r.qualifier = pairOf("YT"), event.QualifierRestore
+		r.word, r.qualifier = wordOf("YT"), event.QualifierRestore
 	case now == "battery-low":
-		r.pair = pairOf("YT")
+		r.word = wordOf("YT")
 	case now == "mains" && before == "battery-low":
-		r.pair = pairOf("YT")
+		r.word = wordOf("YT")
 	case now == "mains":
-		r.pair = pairOf("AT")
+		r.word = wordOf("AT")
 	case e.Severity == event.SeverityAlarm:
-		r.pair = pairOf("UA")
+		r.word = wordOf("UA")
 	default:
 		return e.Qualifier != event.QualifierStatus && fault(r, e, "UT")
 	}
@@ -223,7 +224,7 @@ func sensorChanged(r *report, e event.Event) bool {
 func fault(r *report, e event.Event, code string) bool {
 	bad := func(state string) bool { return state == "fault" || state == "missing" }
 	now, before := bad(text(e, event.TagState)), bad(text(e, event.TagPrevious))
-	r.pair, r.qualifier = pairOf(code), event.QualifierNew
+	r.word, r.qualifier = wordOf(code), event.QualifierNew
 	if before {
 		r.qualifier = event.QualifierRestore
 	}
@@ -252,7 +253,7 @@ func number(s string, limit int) int {
 
 // wanted reports whether a receiver that asks for these classes is sent the report. What nobody knows is always sent.
 func (r *report) wanted(classes []string) bool {
-	class := r.class()
+	class := r.class
 	switch class {
 	case contactid.ClassSupervisory, contactid.ClassSystem:
 		class = contactid.ClassTrouble
@@ -291,19 +292,16 @@ func (r *report) payload(format string, stamp time.Time) string {
 }
 
 func (r *report) siaCode() string {
-	switch {
-	case r.format == FormatSIA && isCode(r.own, 2):
+	if r.format == FormatSIA && isCode(r.own, 2) {
 		return r.own
-	case r.qualifier == event.QualifierRestore:
-		return r.over
 	}
-	return r.sia
+	return r.SIA(r.qualifier)
 }
 
 // cidPayload: the third field is a user where the code says so. What is a status here is new to the receiver; only a panel's is
 // passed on as the status that it is.
 func (r *report) cidPayload() string {
-	code, third, q := r.cid, r.zone, 1
+	code, third, q := r.CID, r.zone, 1
 	if r.format == FormatCID && isCode(r.own, 3) {
 		code = r.own
 		if r.qualifier == event.QualifierStatus {

@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"strconv"
 	"sync"
 	"time"
 
@@ -256,7 +255,7 @@ func (s *Sender) exchange(ctx context.Context, l *link, m *dc09.Message) (verdic
 					return v, at, nil
 				}
 				if s.wrongs++; s.wrongs >= maxWrong {
-					return wrong, time.Time{}, errors.New("the receiver says nothing but what answers nothing: " + strconv.FormatUint(s.wrongs, 10) + " frames")
+					return wrong, time.Time{}, errWrong
 				}
 			}
 		}

@@ -2,6 +2,7 @@ package sender
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -92,16 +93,16 @@ func (s *Sender) tell(ctx context.Context, sink drivers.Sink, k event.Kind, q ev
 
 // reason is one word for why a link is down.
 func reason(err error) string {
-	switch err {
-	case errSilent:
+	switch {
+	case errors.Is(err, errSilent):
 		return "silent"
-	case errWrong, errJunk:
+	case errors.Is(err, errWrong), errors.Is(err, errJunk):
 		return "answers"
-	case errRefused:
+	case errors.Is(err, errRefused):
 		return "refused"
-	case errClock:
+	case errors.Is(err, errClock):
 		return "clock"
-	case errHungUp:
+	case errors.Is(err, errHungUp):
 		return "closed"
 	}
 	return "network"
