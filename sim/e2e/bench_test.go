@@ -185,7 +185,7 @@ func TestBenchIdleAgent(t *testing.T) {
 }
 
 // rssMiB is VmRSS of a program.
-func rssMiB(t *testing.T, p *process) float64 {
+func rssMiB(t testing.TB, p *process) float64 {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {

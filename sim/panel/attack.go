@@ -18,7 +18,7 @@ const (
 	AttackPlain   Attack = "plain"    // plain reports for an account, which has a key
 	AttackLeak    Attack = "key-leak" // the same with extended blocks of every letter: some receivers answer with the key
 	AttackReplay  Attack = "replay"   // captured frames again
-	AttackStale   Attack = "stale"    // well encrypted, and an hour or 41 s too old, or 21 s or a year too new
+	AttackStale   Attack = "stale"    // well encrypted, and an hour or 41 s too old, or 30 s or a year too new
 	AttackAccount Attack = "account"  // reports for accounts that nobody has
 	AttackKey     Attack = "key"      // encrypted with another key
 	AttackAnswers Attack = "answers"  // ACK, NAK and DUH, as if the receiver were a panel
@@ -59,7 +59,7 @@ func (a *Attacker) forge(i int, dice *mathrand.Rand) ([]byte, error) {
 	case AttackReplay:
 		return a.opts.Frames[i%len(a.opts.Frames)], nil
 	case AttackStale:
-		offs := []time.Duration{-time.Hour, -41 * time.Second, 21 * time.Second, 365 * 24 * time.Hour}
+		offs := []time.Duration{-time.Hour, -41 * time.Second, 30 * time.Second, 365 * 24 * time.Hour}
 		f.Time = f.Time.Add(offs[i%len(offs)])
 	case AttackAccount:
 		f.Account, key = fmt.Sprintf("%016X", dice.Uint64()), nil

@@ -101,8 +101,8 @@ func (a *Attacker) wave(ctx context.Context, dice *mathrand.Rand) error {
 	for ctx.Err() == nil && a.left() {
 		conn, err := a.dial(ctx, dice)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
+			if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || ctx.Err() != nil {
+				continue // the receiver takes no more, or the time is over
 			}
 			return fmt.Errorf("attacking the receiver: %w", err)
 		}
