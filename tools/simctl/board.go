@@ -37,7 +37,7 @@ func (boardCommand) Help() string {
   disconnect               close all connections
   loop NAME STATE          normal, active, mask, cut or short; or: cable OHMS
   chip NAME pull|plug      take a chip off its bus, put it back; or: brown-out, damage N (answers)
-  bus NAME stick|free      hold a wire of a bus low, let it go; or: slow DURATION
+  bus NAME stick|free      hold a wire of a bus low, let it go; or: slow DURATION, 0s to end it
   pin NAME PIN 0|1         move an input of an expander
   sensor NAME VALUE        °C, or mA of a transmitter; or: temperature=V humidity=V pressure=V drift=PPM
   touch NAME [DURATION]    hold a key to its reader, 1 s by default; NAME may be any code of 16 digits
