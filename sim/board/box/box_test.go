@@ -305,6 +305,8 @@ func TestRefusedWords(t *testing.T) {
 		"bus cat stick":           `no bus "cat": this box has chips and wire`,
 		"bus chips paint":         "use stick, free or slow",
 		"bus chips slow x":        "invalid duration",
+		"bus chips slow 3000h":    "0s to 2s",
+		"bus chips slow -1s":      "0s to 2s",
 		"pin air 0 1":             "an mcp23017 has 0 to 15",
 		"pin attic 16 1":          "an mcp23017 has 0 to 15",
 		"pin attic 1 2":           "use 0 or 1",

@@ -17,6 +17,9 @@ import (
 	"watchpost/sim/board/wire"
 )
 
+// slowest is how long a transaction may be made to take: longer than any station waits, and a box that ends waits for it.
+const slowest = 2 * time.Second
+
 // touchTime is how long a key is held to its reader.
 const touchTime = time.Second
 
@@ -248,6 +251,8 @@ func (b *Box) wordBus(_ context.Context, _ io.Writer, args []string) error {
 		switch {
 		case err != nil:
 			return err
+		case d < 0 || d > slowest:
+			return fmt.Errorf("%s: a transaction takes 0s to %s", d, slowest)
 		case chips != nil:
 			chips.Slow(d)
 		default:
