@@ -60,14 +60,17 @@ func crc(s string) (c uint16) {
 }
 
 // ack is the answer that a plain frame deserves, byte for byte.
-func (v vector) ack() string {
+func (v vector) ack() string { return v.answer("ACK") }
+
+// answer is a plain answer to a frame, byte for byte.
+func (v vector) answer(token string) string {
 	part := func(letter string, value *string) string {
 		if value == nil {
 			return ""
 		}
 		return letter + *value
 	}
-	body := `"ACK"` + v.Expect.Seq + part("R", v.Expect.Receiver) + part("L", v.Expect.Line) + "#" + v.Expect.Account + "[]"
+	body := `"` + token + `"` + v.Expect.Seq + part("R", v.Expect.Receiver) + part("L", v.Expect.Line) + "#" + v.Expect.Account + "[]"
 	return fmt.Sprintf("\n%04X0%03X%s\r", crc(body), len(body), body)
 }
 
