@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,14 @@ func TestPayloads(t *testing.T) {
 		if d := cmp.Diff(want, siaReports(payload, nil)); d != "" {
 			t.Errorf("SIA-DCS %q (-want +got)\n%s", payload, d)
 		}
+	}
+	many := siaReports("N"+strings.Repeat("BA1^a^/", maxReports)+"FA2/PA3", nil)
+	if len(many) != maxReports || many[maxReports-1].Text != "^a^/FA2/PA3" {
+		t.Errorf("more events than a frame may carry: %d, the last is %+v", len(many), many[len(many)-1])
+	}
+	many = cidReports(strings.Repeat("1130 01 012/", maxReports)+"1110 01 013", nil)
+	if len(many) != maxReports || many[maxReports-1].Text != "1110 01 013" {
+		t.Errorf("more events than a frame may carry: %d, the last is %+v", len(many), many[len(many)-1])
 	}
 	cid := func(q int, code, area, zone string) Report {
 		return Report{Format: FormatCID, Qualifier: q, Code: code, Area: area, Zone: zone}
@@ -422,7 +431,7 @@ func TestDrafts(t *testing.T) {
 		t.Helper()
 		f, err := Parse(wireOf(body), nil)
 		must(t, err)
-		d := a.drafts(&f, time.Now())
+		d := slices.Collect(a.drafts(&f, time.Now()))
 		if len(d) != 1 {
 			t.Fatalf("%s: %d drafts", body, len(d))
 		}

@@ -3,6 +3,7 @@ package dc09
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,31 +18,33 @@ import (
 // maxZone is how much of a panel's zone number goes into a name.
 const maxZone = 32
 
-// drafts are the events of a frame that was heard now, in its order.
-func (a *account) drafts(f *Frame, now time.Time) []event.Draft {
-	if len(f.Reports) == 0 {
-		return nil
-	}
-	once, kernel := onceKey(f), monotonic()
-	if once != "" && f.Stamp == "" {
-		once = a.dated(once, now)
-	}
-	drafts := make([]event.Draft, 0, len(f.Reports))
-	for i, r := range f.Reports {
-		m := mean(r)
-		d := event.Draft{
-			KernelNS: kernel, Kind: event.KindPanelEvent, Qualifier: m.qualifier, Source: a.source, Severity: m.Severity,
-			Body: a.body(f, r, m),
+// drafts are the events of a frame that was heard now, in its order, each made when it is asked for: a frame may hold many.
+func (a *account) drafts(f *Frame, now time.Time) iter.Seq[event.Draft] {
+	return func(yield func(event.Draft) bool) {
+		if len(f.Reports) == 0 {
+			return
 		}
-		if !namesUser(r, m) {
-			d.Zone = a.zone(r.Zone)
+		once, kernel := onceKey(f), monotonic()
+		if once != "" && f.Stamp == "" {
+			once = a.dated(once, now)
 		}
-		if once != "" {
-			d.Once = once + "/" + strconv.Itoa(i)
+		for i, r := range f.Reports {
+			m := mean(r)
+			d := event.Draft{
+				KernelNS: kernel, Kind: event.KindPanelEvent, Qualifier: m.qualifier, Source: a.source, Severity: m.Severity,
+				Body: a.body(f, r, m),
+			}
+			if !namesUser(r, m) {
+				d.Zone = a.zone(r.Zone)
+			}
+			if once != "" {
+				d.Once = once + "/" + strconv.Itoa(i)
+			}
+			if !yield(d) {
+				return
+			}
 		}
-		drafts = append(drafts, d)
 	}
-	return drafts
 }
 
 // namesUser says that the number behind the code is a user's, not a zone's.

@@ -77,7 +77,7 @@ func judgeFrame(t *testing.T, wire []byte) {
 		}
 	}
 	a := &account{Account: Account{ID: strings.ToUpper(f.Account.Text)}, source: "dc09/" + f.Account.Text}
-	for _, d := range a.drafts(&f, time.Now()) {
+	for d := range a.drafts(&f, time.Now()) {
 		if _, err := event.AppendRecord(nil, withTime(d)); err != nil {
 			t.Fatalf("the log refuses an event of %q for ever: %v", wire, err)
 		}
@@ -114,7 +114,7 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("%q opened as %+v", plain, frame)
 		}
 		a := &account{Account: Account{ID: "123", Key: k}, source: "dc09/123"}
-		for _, d := range a.drafts(&frame, time.Now()) {
+		for d := range a.drafts(&frame, time.Now()) {
 			if _, err := event.AppendRecord(nil, withTime(d)); err != nil {
 				t.Fatalf("the log refuses an event of %q for ever: %v", plain, err)
 			}

@@ -22,10 +22,11 @@ func (r *Receiver) hear(wire []byte, remote string) (Frame, bool) {
 	return f, true
 }
 
-// wrong counts a frame that gets no answer.
+// wrong counts a frame that gets no answer, and tells each thing that can be wrong once: they are a handful.
 func (r *Receiver) wrong(err error, remote string) {
-	if r.bad.Add(1) == 1 {
-		r.o.Log.Warn("panel frame is wrong and gets no answer; later ones are only counted", "remote", remote, "error", err)
+	r.bad.Add(1)
+	if _, known := r.faults.LoadOrStore(err.Error(), true); !known {
+		r.o.Log.Warn("panel frame is wrong and gets no answer; later ones of its sort are only counted", "remote", remote, "error", err)
 	}
 }
 
@@ -82,7 +83,10 @@ func (r *Receiver) believe(f *Frame, remote string) (a *account, answer []byte) 
 // settle stores the events of a frame that judge believed, in order, and gives the ACK; nil if one is not stored. The
 // panel's repeat then meets those that were, each of which the log knows by its Once key.
 func (r *Receiver) settle(ctx context.Context, sink drivers.Sink, a *account, f *Frame) []byte {
-	for _, d := range a.drafts(f, r.o.Now()) {
+	if f.Encrypted && a.replayed(f) {
+		return r.acknowledge(a, f)
+	}
+	for d := range a.drafts(f, r.o.Now()) {
 		err := sink(ctx, d)
 		if ctx.Err() != nil {
 			return nil
@@ -97,6 +101,14 @@ func (r *Receiver) settle(ctx context.Context, sink drivers.Sink, a *account, f 
 			r.o.Log.Info("panel events are stored again", "account", a.ID)
 		}
 	}
+	if f.Encrypted {
+		a.remember(f)
+	}
+	return r.acknowledge(a, f)
+}
+
+// acknowledge makes the ACK of a frame whose events are stored, nil if there is no chance for its pad.
+func (r *Receiver) acknowledge(a *account, f *Frame) []byte {
 	answer, err := AppendACK(nil, f, a.Key, r.o.Now(), r.o.Rand)
 	if err != nil {
 		r.o.Log.Error("panel event is stored but cannot be acknowledged", "account", a.ID, "error", err)

@@ -29,11 +29,12 @@ type Options struct {
 	Accounts []Account
 	// Behind and Ahead bound how far the time of an encrypted frame may be off the station's clock [40 s and 20 s].
 	Behind, Ahead time.Duration
-	// Connections is the most TCP connections served at once [256].
+	// Connections is the most TCP connections served at once [256, and 2 for each account].
 	Connections int
 	// PerHost is the most of them that one host may have, so that it leaves room for the others [half of Connections].
 	PerHost int
-	// Rate is how many frames a second one TCP connection may send before it has to wait [1000].
+	// Rate is how many frames a second one TCP connection may send before it has to wait, and how many one host may send by
+	// UDP before they are dropped [1000].
 	Rate int
 	// Idle is how long a TCP connection may be silent [5 min]; an unfinished frame has [10 s].
 	Idle time.Duration

@@ -6,8 +6,8 @@ import (
 	"watchpost/drivers/contactid"
 )
 
-// maxReports is how many events one frame may carry.
-const maxReports = 64
+// maxReports is how many events one frame may carry; what follows them is kept as the text of the last.
+const maxReports = 16
 
 // reports reads the events out of the data. It never refuses: a payload that it does not understand becomes one report
 // without a code, so that nothing that a panel says is dropped.
@@ -50,6 +50,9 @@ func siaReports(payload string, out []Report) []Report {
 	}
 	if len(p.out) == p.from {
 		return append(p.out, Report{Format: FormatSIA, Text: payload})
+	}
+	if p.rest != "" {
+		p.text(p.rest, "")
 	}
 	return p.out
 }
@@ -101,9 +104,12 @@ func (p *siaReader) step() {
 	}
 }
 
-// text gives everything up to the end mark to the code before it, or, before the first code, to those that follow.
+// text gives everything up to the end mark, or all if that is "", to the code before it, or, before the first code, to those that follow.
 func (p *siaReader) text(s, end string) {
-	text, rest, _ := strings.Cut(s, end)
+	text, rest := s, ""
+	if end != "" {
+		text, rest, _ = strings.Cut(s, end)
+	}
 	p.rest = rest
 	if len(p.out) == p.from {
 		p.with.Text = text

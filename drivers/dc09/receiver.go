@@ -52,6 +52,7 @@ type Receiver struct {
 	listening atomic.Int32  // sockets that are open
 	bad       atomic.Uint64 // frames of wrong CRC, length or grammar
 	answers   atomic.Uint64 // ACK, NAK, DUH and RSP received
+	faults    sync.Map      // by text: what was wrong with frames
 	dropped   atomic.Uint64 // datagrams and connections over a limit, and answers that could not be sent
 }
 
@@ -68,6 +69,7 @@ type account struct {
 	since time.Time  // of link
 
 	unstamped []unstamped // the newest frames without a time, oldest first
+	replays   replays
 }
 
 var (
@@ -114,7 +116,7 @@ func New(o Options) (*Receiver, error) {
 func (o *Options) defaults() {
 	o.Behind = cmp.Or(o.Behind, 40*time.Second)
 	o.Ahead = cmp.Or(o.Ahead, 20*time.Second)
-	o.Connections = cmp.Or(o.Connections, 256)
+	o.Connections = cmp.Or(o.Connections, 256+2*len(o.Accounts))
 	o.PerHost = cmp.Or(o.PerHost, (o.Connections+1)/2)
 	o.Rate = cmp.Or(o.Rate, 1000)
 	o.Idle = cmp.Or(o.Idle, 5*time.Minute)

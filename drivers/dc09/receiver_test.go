@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -452,7 +453,7 @@ func TestUnstampedIsBounded(t *testing.T) {
 	key := func(n int, now time.Time) string {
 		f, err := Parse(wireOf(fmt.Sprintf(`"SIA-DCS"%04dL0#1234[#1234|NBA1]`, n)), nil)
 		must(t, err)
-		return a.drafts(&f, now)[0].Once
+		return slices.Collect(a.drafts(&f, now))[0].Once
 	}
 	first := map[int]string{}
 	for n := range 1000 {

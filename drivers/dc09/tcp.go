@@ -145,38 +145,51 @@ func (s *session) read() bool {
 
 // frames answers all frames in the buffer and keeps what is left; false: the connection is of no more use.
 func (s *session) frames(ctx context.Context) bool {
+	before := len(s.buf)
 	for rest := s.buf; ; {
 		wire, after, junk := Cut(rest)
-		rest = after
 		if junk > 1 { // a lone byte is the NUL that some panels put after CR
 			s.bad++
 		}
 		if wire == nil {
-			if len(rest) != len(s.buf) {
+			if len(after) != before {
 				s.begun = time.Now()
 			}
-			s.buf = s.buf[:copy(s.buf, rest)]
+			s.buf = s.buf[:copy(s.buf, after)]
 			return true
 		}
-		if s.limiter.Wait(ctx) != nil || !s.frame(ctx, wire) {
+		if s.limiter.Wait(ctx) != nil {
+			return false
+		}
+		f, ok := s.r.hear(wire, s.remote)
+		rest = s.release(after)
+		if !s.answer(ctx, &f, ok) {
 			return false
 		}
 	}
 }
 
-// frame answers one frame; false: the answer could not be sent.
-func (s *session) frame(ctx context.Context, wire []byte) bool {
-	f, ok := s.r.hear(wire, s.remote)
+// release gives a grown buffer back when what is left is small: the store may take its time, and the frame has been read.
+func (s *session) release(rest []byte) []byte {
+	if cap(s.buf) > firstBuffer && len(rest) <= firstBuffer {
+		s.buf = append(make([]byte, 0, firstBuffer), rest...)
+		return s.buf
+	}
+	return rest
+}
+
+// answer answers one frame, if it is one; false: the answer could not be sent.
+func (s *session) answer(ctx context.Context, f *Frame, ok bool) bool {
 	if !ok {
 		s.bad++
 		return true
 	}
-	a, answer := s.r.judge(&f, s.remote)
+	a, answer := s.r.judge(f, s.remote)
 	if a == nil {
 		s.bad++
 	} else {
 		s.bad = 0
-		answer = s.r.settle(ctx, s.sink, a, &f)
+		answer = s.r.settle(ctx, s.sink, a, f)
 	}
 	if len(answer) == 0 {
 		return true

@@ -4,21 +4,72 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"watchpost/drivers"
 )
 
-// waiting is how many frames of one account may wait for the store when they come by UDP; more are dropped, and the
-// panel repeats them.
-const waiting = 16
+// What of one account may wait for the store when it comes by UDP; more is dropped, and the panel repeats it.
+const (
+	waiting      = 16      // frames
+	waitingBytes = 8 << 10 // of frames on the wire; a longer one may wait alone
+)
+
+// maxDatagram is the longest that there is, in bytes.
+const maxDatagram = 64 << 10
 
 // datagram is one believed frame and whom to answer.
 type datagram struct {
 	frame Frame
+	size  int64 // on the wire, in bytes
 	from  netip.AddrPort
+}
+
+// queue is what waits of one account.
+type queue struct {
+	frames chan datagram
+	bytes  atomic.Int64 // of them, and of the one at the store
+}
+
+// put adds a frame; false: there is no room.
+func (q *queue) put(d datagram) bool {
+	if before := q.bytes.Add(d.size) - d.size; before > 0 && before+d.size > waitingBytes {
+		q.bytes.Add(-d.size)
+		return false
+	}
+	select {
+	case q.frames <- d:
+		return true
+	default:
+		q.bytes.Add(-d.size)
+		return false
+	}
+}
+
+// floods holds each host that sends frames by UDP to its rate.
+type floods struct {
+	rate     int
+	limiters map[netip.Addr]*rate.Limiter
+}
+
+// maxHosts is how many hosts are held to their rate at once. Who forges more senders than that gets rid of his own past.
+const maxHosts = 1024
+
+// allow says whether a host may send one more frame now.
+func (f *floods) allow(host netip.Addr) bool {
+	l := f.limiters[host]
+	if l == nil {
+		if len(f.limiters) >= maxHosts {
+			clear(f.limiters)
+		}
+		l = rate.NewLimiter(rate.Limit(f.rate), f.rate)
+		f.limiters[host] = l
+	}
+	return l.Allow()
 }
 
 // serveUDP listens, and returns why it could not go on. Each account has a worker of its own from its first frame on, so
@@ -42,8 +93,9 @@ func (r *Receiver) serveUDP(ctx context.Context, sink drivers.Sink) error {
 		_ = group.Wait()
 	}()
 	defer r.open(conn.LocalAddr())()
-	workers := map[*account]chan datagram{}
-	buf := make([]byte, 64<<10)
+	workers := map[*account]*queue{}
+	senders := floods{rate: r.o.Rate, limiters: map[netip.Addr]*rate.Limiter{}}
+	buf := make([]byte, maxDatagram)
 	for {
 		n, from, err := conn.ReadFromUDPAddrPort(buf) // ends when ctx closes the socket
 		if err != nil {
@@ -53,6 +105,10 @@ func (r *Receiver) serveUDP(ctx context.Context, sink drivers.Sink) error {
 			var wire []byte
 			if wire, rest, _ = Cut(rest); wire == nil {
 				break // a datagram holds whole frames
+			}
+			if !senders.allow(from.Addr()) {
+				r.dropped.Add(1)
+				break
 			}
 			f, ok := r.hear(wire, from.String())
 			if !ok {
@@ -65,13 +121,11 @@ func (r *Receiver) serveUDP(ctx context.Context, sink drivers.Sink) error {
 			}
 			work := workers[a]
 			if work == nil {
-				work = make(chan datagram, waiting)
+				work = &queue{frames: make(chan datagram, waiting)}
 				workers[a] = work
 				group.Go(func() error { r.work(ctx, conn, sink, a, work); return nil })
 			}
-			select {
-			case work <- datagram{frame: f, from: from}:
-			default:
+			if !work.put(datagram{frame: f, size: int64(len(wire)), from: from}) {
 				r.dropped.Add(1)
 			}
 		}
@@ -79,11 +133,12 @@ func (r *Receiver) serveUDP(ctx context.Context, sink drivers.Sink) error {
 }
 
 // work stores and answers the frames of one account.
-func (r *Receiver) work(ctx context.Context, conn *net.UDPConn, sink drivers.Sink, a *account, work <-chan datagram) {
+func (r *Receiver) work(ctx context.Context, conn *net.UDPConn, sink drivers.Sink, a *account, work *queue) {
 	for {
 		select {
-		case d := <-work:
+		case d := <-work.frames:
 			r.send(conn, r.settle(ctx, sink, a, &d.frame), d.from)
+			work.bytes.Add(-d.size)
 		case <-ctx.Done():
 			return
 		}

@@ -1,0 +1,232 @@
+package dc09
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"watchpost/storage/event"
+)
+
+// budget is what one connection may hold, in bytes.
+const budget = 16 << 10
+
+// longest is a frame of nearly the most bytes, with the most events that it can carry.
+func longest(account string) []byte {
+	head, tail := `"SIA-DCS"0001L0#`+account+`[#`+account+`|N`, `]`
+	payload := strings.Repeat("BA1/", maxReports)
+	return wireOf(head + payload + "BA2^" + strings.Repeat("x", MaxBody-len(head)-len(tail)-len(payload)-5) + "^" + tail)
+}
+
+// heldBy is what n connections hold, each, in bytes: both ends' Go objects and the receiver's stacks, when each has done what do
+// does to it.
+func heldBy(t testing.TB, n int, sink func(context.Context, event.Draft) error, do func(net.Conn)) float64 {
+	t.Helper()
+	bound := make(chan net.Addr, 1)
+	r, err := New(Options{TCP: "127.0.0.1:0", Accounts: []Account{{ID: "1234"}}, Connections: n, PerHost: n, Listening: func(a net.Addr) { bound <- a }})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var group errgroup.Group
+	group.Go(func() error { return r.Run(ctx, sink) })
+	address := (<-bound).String()
+	conns := make([]net.Conn, 0, n)
+	defer func() {
+		cancel()
+		must(t, group.Wait())
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}()
+	before := held()
+	for range n {
+		c, err := net.Dial("tcp", address)
+		must(t, err)
+		conns = append(conns, c)
+	}
+	for _, c := range conns {
+		do(c)
+	}
+	wait(t, "all connections served", func() bool { return goroutines("dc09.(*Receiver).talk(") >= n })
+	settled := time.NewTimer(200 * time.Millisecond) // what was sent last has been read
+	<-settled.C
+	return (held() - before) / float64(n)
+}
+
+// held is the memory of the live objects and stacks.
+func held() float64 {
+	for range 3 { // stacks shrink by half at each
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc + m.StackInuse)
+}
+
+// goroutines is how many have this function on their stack.
+func goroutines(function string) int {
+	buf := make([]byte, 8<<20)
+	return strings.Count(string(buf[:runtime.Stack(buf, true)]), function)
+}
+
+// hostile is a way to make a connection hold as much as it can.
+type hostile struct {
+	name string
+	sink func(context.Context, event.Draft) error
+	do   func(net.Conn)
+}
+
+func hostiles(t testing.TB) []hostile {
+	send := func(c net.Conn, b []byte) {
+		_, err := c.Write(b)
+		must(t, err)
+	}
+	stored := func(context.Context, event.Draft) error { return nil }
+	never := func(ctx context.Context, _ event.Draft) error { <-ctx.Done(); return ctx.Err() }
+	big, refused := longest("1234"), longest("9999")
+	return []hostile{
+		{"idle", stored, func(net.Conn) {}},
+		{"half a frame", stored, func(c net.Conn) { send(c, big[:len(big)-1]) }},
+		{"refused, then half a frame", stored, func(c net.Conn) {
+			for range 3 {
+				send(c, refused)
+				_, err := c.Read(make([]byte, 64))
+				must(t, err)
+			}
+			send(c, big[:len(big)-1])
+		}},
+		{"the most events at a busy store", never, func(c net.Conn) { send(c, append(append([]byte{}, big...), big[:3000]...)) }},
+	}
+}
+
+// TestConnectionBudget holds the memory of connections that do their worst within the budget.
+func TestConnectionBudget(t *testing.T) {
+	for _, h := range hostiles(t) {
+		each := heldBy(t, 64, h.sink, h.do)
+		t.Logf("%s: %.0f bytes", h.name, each)
+		if each > budget {
+			t.Errorf("%s: %.0f bytes a connection, want at most %d", h.name, each, budget)
+		}
+	}
+}
+
+// TestQueueBudget holds what may wait of one account by UDP.
+func TestQueueBudget(t *testing.T) {
+	for size, want := range map[int64]int{100: waiting, 1000: 8, MaxFrame: 1, 2 * waitingBytes: 1} {
+		q := &queue{frames: make(chan datagram, waiting)}
+		n := 0
+		for q.put(datagram{size: size}) {
+			n++
+		}
+		if n != want {
+			t.Errorf("%d frames of %d bytes wait, want %d", n, size, want)
+		}
+		q.bytes.Add(-(<-q.frames).size)
+		if !q.put(datagram{size: size}) {
+			t.Errorf("%d bytes: no room although one is done", size)
+		}
+	}
+}
+
+// TestFloods holds a host to its rate by UDP, and that it takes nothing from the others, nor fills the memory.
+func TestFloods(t *testing.T) {
+	f := floods{rate: 10, limiters: map[netip.Addr]*rate.Limiter{}}
+	host := netip.MustParseAddr("192.0.2.1")
+	n := 0
+	for range 1000 {
+		if f.allow(host) {
+			n++
+		}
+	}
+	if n < 10 || n > 12 {
+		t.Errorf("%d of 1000 at once, want 10", n)
+	}
+	for i := range 5 * maxHosts {
+		if !f.allow(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})) {
+			t.Fatalf("host %d pays for others", i)
+		}
+		if len(f.limiters) > maxHosts {
+			t.Fatalf("%d hosts are kept", len(f.limiters))
+		}
+	}
+}
+
+// TestFloodLeavesRoom has one host flood the UDP port while another panel reports.
+func TestFloodLeavesRoom(t *testing.T) {
+	s := &store{}
+	b := start(t, Options{Accounts: []Account{{ID: "1234"}, {ID: "5678"}}, Rate: 5}, s)
+	flood := b.dial(t, "udp")
+	for i := range 500 {
+		flood.send(wireOf(fmt.Sprintf(`"ADM-CID"%04dL0#1234[#1234|1130 01 012]`, i+1)))
+	}
+	conn, err := (&net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext(t.Context(), "udp", b.udp)
+	must(t, err)
+	p := &peer{t: t, conn: conn}
+	defer p.hangUp()
+	for i := range 3 {
+		wait(t, "an ACK, by sending until there is one, as panels do", func() bool {
+			p.send(wireOf(fmt.Sprintf(`"ADM-CID"%04dL0#5678[#5678|1130 01 012]`, i+1)))
+			_, err := p.listen(quiet)
+			return err == nil
+		})
+	}
+	taken := map[string]int{}
+	for _, d := range s.of(event.KindPanelEvent) {
+		taken[d.Source]++
+	}
+	if taken["dc09/5678"] != 3 || taken["dc09/1234"] > 50 {
+		t.Errorf("taken: %v", taken)
+	}
+}
+
+// TestReplayAfterManyEvents replays an encrypted frame when so many have followed that the log has forgotten its key: ACK, and the
+// sink is not asked.
+func TestReplayAfterManyEvents(t *testing.T) {
+	now := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	k, calls := testKey(t), 0
+	r, err := New(Options{TCP: ":0", Accounts: []Account{{ID: "AAAA", Key: k}}, Now: func() time.Time { return now }})
+	must(t, err)
+	fail := false
+	sink := func(context.Context, event.Draft) error {
+		if calls++; fail {
+			return context.DeadlineExceeded
+		}
+		return nil
+	}
+	say := func(seq int) string {
+		t.Helper()
+		f, ok := r.hear(sealed(k, fmt.Sprintf(`"*SIA-DCS"%04dL0#AAAA`, seq), "|#AAAA|NBA001][X1]_"+stamp(now)), "here")
+		a, answer := r.judge(&f, "here")
+		if !ok || a == nil || answer != nil {
+			t.Fatalf("frame %d is refused", seq)
+		}
+		return string(r.settle(t.Context(), sink, a, &f))
+	}
+	for seq := range remembered {
+		if say(seq+1) == "" {
+			t.Fatal("no ACK")
+		}
+	}
+	for _, seq := range []int{1, 2, remembered / 2, remembered, 1} {
+		if answer := say(seq); !strings.Contains(answer, `"*ACK"`) || calls != remembered {
+			t.Fatalf("replay of %d: answer %q, %d calls of the sink", seq, answer, calls)
+		}
+	}
+	for seq := remembered + 1; seq <= 3*remembered; seq++ {
+		say(seq)
+	}
+	if n := len(r.accounts["AAAA"].replays.sums); n != remembered {
+		t.Errorf("%d frames are remembered", n)
+	}
+	fail = true
+	if say(9999) != "" || say(9999) != "" {
+		t.Error("what is not stored is taken for a replay")
+	}
+}
