@@ -58,6 +58,7 @@ type queue struct {
 	done   int
 	wake   chan struct{}
 	broken error
+	full   error // of Done
 }
 
 func newQueue() *queue { return &queue{wake: make(chan struct{})} }
@@ -78,7 +79,7 @@ func (q *queue) Done(e event.Event) error {
 		return errors.New("another event is done than was asked for")
 	}
 	q.done++
-	return nil
+	return q.full
 }
 
 func (q *queue) Wake() <-chan struct{} {

@@ -65,11 +65,7 @@ func (s *Sender) save() {
 		err = s.o.Memo.Save(b)
 	}
 	if err != nil {
-		s.memoFaults++
-		if s.due(&s.memoTold) {
-			s.o.Log.Warn("the memo is not on disk: a crash would send this message under another number", "err", err, "count", s.memoFaults)
-			s.memoFaults = 0
-		}
+		s.trouble(&s.memoFaults, "the memo is not on disk: a crash would send this message under another number", err)
 	}
 }
 

@@ -28,7 +28,8 @@ const (
 type Queue interface {
 	// Next is the first event, by its seq, that was not Done yet; false: there is none now.
 	Next() (event.Event, bool, error)
-	// Done keeps on disk that an event needs to be sent no more.
+	// Done keeps on disk that an event needs to be sent no more. After an error, too, Next goes on behind it; it is the next run
+	// that may find it again.
 	Done(event.Event) error
 	// Wake is closed when there may be more. Taken before Next and waited on after it, it misses nothing.
 	Wake() <-chan struct{}

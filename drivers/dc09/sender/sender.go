@@ -26,8 +26,8 @@ type Sender struct {
 	o   Options
 	mem memory // of the goroutine in Run
 
-	memoFaults int
-	memoTold   time.Time
+	memoFaults faults
+	doneFaults faults
 	clockTold  time.Time
 	wrongs     uint64 // answers on this link that answer nothing
 	downSince  time.Time
@@ -188,7 +188,8 @@ const maxDUHs = 3
 func (s *Sender) send(ctx context.Context, sink drivers.Sink, l *link, e event.Event) error {
 	r, ok := s.o.Names.report(e)
 	if !ok || !r.wanted(s.o.Events) {
-		return s.o.Queue.Done(e)
+		s.done(e)
+		return nil
 	}
 	s.begin(e)
 	for naks, duhs := 0, 0; ; {
@@ -206,7 +207,8 @@ func (s *Sender) send(ctx context.Context, sink drivers.Sink, l *link, e event.E
 			return err
 		case v == taken:
 			s.restored(ctx, sink)
-			return s.o.Queue.Done(e)
+			s.done(e)
+			return nil
 		case v == late:
 			if naks++; naks > maxNAKs {
 				return errClock
@@ -216,12 +218,20 @@ func (s *Sender) send(ctx context.Context, sink drivers.Sink, l *link, e event.E
 		case v == refused:
 			if duhs++; duhs >= maxDUHs {
 				s.tellRefused(ctx, sink, e, m.Payload)
-				return s.o.Queue.Done(e)
+				s.done(e)
+				return nil
 			}
 			if err := l.pause(ctx, s.o.Pause); err != nil {
 				return err
 			}
 		}
+	}
+}
+
+// done gets on with the next event. A disk that does not take it holds up no alarm.
+func (s *Sender) done(e event.Event) {
+	if err := s.o.Queue.Done(e); err != nil {
+		s.trouble(&s.doneFaults, "that an event was sent is not on disk: a crash would send it again", err)
 	}
 }
 

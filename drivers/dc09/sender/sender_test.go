@@ -350,6 +350,20 @@ func TestMemoLost(t *testing.T) {
 	}
 }
 
+// TestFullDisk: what is stored is sent although it cannot be noted that it was, each report once and over one link.
+func TestFullDisk(t *testing.T) {
+	x := centre(t, arc.Options{})
+	b := newBench(t, x.Address())
+	b.queue.full = errors.New("no space left on device")
+	b.queue.add(alarm(), alarm(), alarm())
+	b.start()
+	wait(t, "all", func() bool { return b.queue.left() == 0 })
+	b.stop()
+	if len(x.Frames()) != 3 || x.Links() != 1 {
+		t.Errorf("%d frames, %d links", len(x.Frames()), x.Links())
+	}
+}
+
 // TestLogUnread: a log that cannot be read is told, and asked again.
 func TestLogUnread(t *testing.T) {
 	x := centre(t, arc.Options{})

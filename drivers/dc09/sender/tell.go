@@ -72,6 +72,21 @@ func (s *Sender) tellRefused(ctx context.Context, sink drivers.Sink, e event.Eve
 		event.Uint(event.TagFrom, e.Seq), event.Text(event.TagDetail, clip(payload)))
 }
 
+// faults are those of one sort that were not logged yet.
+type faults struct {
+	count  int
+	logged time.Time
+}
+
+// trouble logs a fault that repeats, once per interval with its count.
+func (s *Sender) trouble(f *faults, says string, err error) {
+	f.count++
+	if s.due(&f.logged) {
+		s.o.Log.Warn(says, "err", err, "count", f.count)
+		f.count = 0
+	}
+}
+
 // due reports whether something that repeats may be told again.
 func (s *Sender) due(last *time.Time) bool {
 	now := time.Now()
