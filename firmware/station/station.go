@@ -185,6 +185,9 @@ func (s *Station) wireDrivers(o Options) error {
 // drivers are all that the station feels, sees and acts with, in the order of their start.
 func (s *Station) drivers() []drivers.Driver {
 	var all []drivers.Driver
+	for _, d := range s.senders { // first to start, last to stop
+		all = append(all, d)
+	}
 	for _, d := range slices.Concat(s.buses, s.zones, s.sensors, s.tours) {
 		all = append(all, d)
 	}
@@ -235,7 +238,6 @@ func (s *Station) tasks() []supervise.Task {
 	for _, c := range s.centres {
 		list = append(list, c.tasks()...)
 	}
-	list = append(list, s.senderTasks()...)
 	if s.viewings.gallery != nil {
 		list = append(list, supervise.Task{Name: "viewings", Run: s.viewings.run})
 	}

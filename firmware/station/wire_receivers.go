@@ -1,7 +1,6 @@
 package station
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -9,7 +8,6 @@ import (
 
 	"watchpost/drivers/dc09/sender"
 	"watchpost/firmware/config"
-	"watchpost/firmware/supervise"
 	"watchpost/storage/event"
 )
 
@@ -70,15 +68,6 @@ func (s *Station) directory(r config.Receiver) sender.Directory {
 		d.Zones[z.ID] = x
 	}
 	return d
-}
-
-// senderTasks are the goroutines that report.
-func (s *Station) senderTasks() []supervise.Task {
-	var list []supervise.Task
-	for _, x := range s.senders {
-		list = append(list, supervise.Task{Name: x.String(), Run: func(ctx context.Context) error { return x.Run(ctx, s.in.store) }})
-	}
-	return list
 }
 
 // reports is the event log as the sender to one receiver reads it: all lanes as one, in the order of their seqs.

@@ -33,6 +33,7 @@ receivers:
 
 // reporter is a station whose one zone the test moves.
 type reporter struct {
+	*Station
 	line switchboard
 	stop func()
 }
@@ -51,6 +52,7 @@ func report(t *testing.T, dir, address string) *reporter {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Station = s
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -86,6 +88,9 @@ func TestTheProvinceHearsTheDoor(t *testing.T) {
 	mute.Store(true)
 	r.line.levels <- false
 	until(t, kept(2))
+	if d := r.status().Drivers[0]; d.Name != "receiver/province" || d.Readings[0].State != "up" {
+		t.Errorf("at the door: %+v", d)
+	}
 	r.stop()
 	mute.Store(false)
 	r = report(t, dir, x.Address())
