@@ -49,7 +49,9 @@ func (s *Station) rooms() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+status.Path, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.status()) })
 	s.serveIO(mux)
-	s.entrance().serve(mux)
+	e := s.entrance()
+	e.serve(mux)
+	s.locksmith(e).serve(mux)
 	return mux
 }
 

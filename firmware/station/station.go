@@ -21,6 +21,7 @@ import (
 	"watchpost/drivers/camera"
 	"watchpost/drivers/dc09"
 	"watchpost/drivers/dc09/sender"
+	"watchpost/drivers/osdp"
 	"watchpost/drivers/relay"
 	"watchpost/firmware/config"
 	"watchpost/firmware/supervise"
@@ -83,9 +84,10 @@ type Station struct {
 	receivers []*dc09.Receiver // none or one
 	senders   []*sender.Sender
 	cameras   []*camera.Camera
-	test      *dailyTest // nil = none
-	guard     *guard     // nil = no partition
-	cards     *cardDesk  // nil = no card reader
+	test      *dailyTest              // nil = none
+	guard     *guard                  // nil = no partition
+	cards     *cardDesk               // nil = no card reader
+	keyed     map[string]*osdp.Driver // by reader on RS-485
 	veil      *veil
 
 	oldest oldest

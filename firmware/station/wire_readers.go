@@ -57,6 +57,7 @@ func (s *Station) wireButtons(o *ibutton.Options) {
 
 // wireOSDP makes the readers of cards on RS-485, one driver for each line.
 func (s *Station) wireOSDP(o Options) error {
+	s.keyed = map[string]*osdp.Driver{}
 	for _, b := range s.config.Buses {
 		options := osdp.Options{
 			Bus: b.ID, Baud: b.Baud, Log: s.log.With("bus", b.ID), Now: o.Now,
@@ -90,6 +91,18 @@ func (s *Station) wireOSDP(o Options) error {
 			return err
 		}
 		s.tours = append(s.tours, driver)
+		for _, r := range options.Readers {
+			s.keyed[r.ID] = driver
+		}
 	}
 	return nil
+}
+
+// locksmith is where the door takes wishes that a reader be given its key. Wrong codes there lock the keypad that it shares.
+func (s *Station) locksmith(e *entrance) *locksmith {
+	l := &locksmith{guard: s.guard, keypad: e.keypad, users: s.config.Users, readers: map[string]config.Reader{}, drivers: s.keyed, view: e.view}
+	for _, r := range s.config.Readers {
+		l.readers[r.ID] = r
+	}
+	return l
 }

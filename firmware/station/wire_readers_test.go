@@ -1,8 +1,10 @@
 package station
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"testing"
 	"time"
 
@@ -132,4 +134,42 @@ func TestAReaderThatIsNone(t *testing.T) {
 	if s := x.state(); s != "disarmed" {
 		t.Errorf("it is %s", s)
 	}
+}
+
+// A reader from the factory is given its key when an engineer wishes it, and by nobody else.
+func TestAReaderIsGivenItsKey(t *testing.T) {
+	reader := osdp.NewReader(osdp.Options{Address: 1})
+	x := startGate(t, reader)
+	x.gate("fault")
+	for body, want := range map[string]int{
+		`{"reader": "gate", "code": "9999"}`: http.StatusForbidden,
+		`{"reader": "gate", "code": "5678"}`: http.StatusConflict,
+		`{"reader": "hall", "code": "1234"}`: http.StatusBadRequest,
+		`{"reader": "gate"}`:                 http.StatusBadRequest,
+		`{`:                                  http.StatusBadRequest,
+	} {
+		if code, answer := x.ask("POST", status.PathReaderKey, body); code != want {
+			t.Errorf("%s: %d %s, want %d", body, code, answer, want)
+		}
+	}
+	if reader.Key() != nil {
+		t.Fatal("it was given a key")
+	}
+	x.await("two refusals", func() bool { return len(all(t, x.events, event.KindArmingRefused)) == 2 })
+	x.wish(status.PathReaderKey, `{"reader": "gate", "code": "1234"}`)
+	if !bytes.Equal(reader.Key(), gateKeyBytes()) {
+		t.Errorf("its key is %x", reader.Key())
+	}
+	x.gate("normal")
+	awaitEither(t, x.events, func(e event.Event) bool {
+		return e.Kind == event.KindMaintenance && text(e, event.TagState) == actionKey && text(e, event.TagZone) == "gate" && text(e, event.TagWho) == "li"
+	})
+	if code, answer := x.ask("POST", status.PathReaderKey, `{"reader": "gate", "code": "1234"}`); code != http.StatusConflict {
+		t.Errorf("a second time: %d %s", code, answer)
+	}
+	if code, answer := x.ask("POST", status.PathReaderKey, `{"reader": "gate", "code": "4321"}`); code != http.StatusConflict {
+		t.Errorf("under duress it is another answer: %d %s", code, answer)
+	}
+	awaitEither(t, x.events, func(e event.Event) bool { return e.Kind == event.KindDuress && text(e, event.TagWho) == "li" })
+	x.gate("normal")
 }

@@ -7,13 +7,14 @@ import "time"
 // not known, 409 when the wish is refused and 429 when too many codes were wrong, each with a Refused; 503 when it could not be
 // written to disk in time.
 const (
-	PathArming   = "/v1/arming"
-	PathArm      = "/v1/arm"      // Arm
-	PathDisarm   = "/v1/disarm"   // Disarm
-	PathClear    = "/v1/clear"    // Clear
-	PathBypass   = "/v1/bypass"   // Bypass
-	PathWalkTest = "/v1/walktest" // WalkTest
-	PathTest     = "/v1/test"     // Test
+	PathArming    = "/v1/arming"
+	PathArm       = "/v1/arm"       // Arm
+	PathDisarm    = "/v1/disarm"    // Disarm
+	PathClear     = "/v1/clear"     // Clear
+	PathBypass    = "/v1/bypass"    // Bypass
+	PathWalkTest  = "/v1/walktest"  // WalkTest
+	PathTest      = "/v1/test"      // Test
+	PathReaderKey = "/v1/readerkey" // ReaderKey
 )
 
 // MaxWish bounds the body of a wish, in bytes.
@@ -107,6 +108,12 @@ type Test struct {
 	Off     bool   `json:"off,omitempty"`
 	Reason  string `json:"reason,omitempty"` // why, for the centre
 	Code    string `json:"code"`
+}
+
+// ReaderKey asks for a card reader on RS-485 that has the default key to be given its own of the configuration.
+type ReaderKey struct {
+	Reader string `json:"reader"`
+	Code   string `json:"code"` // an engineer's
 }
 
 // Refused says why a wish was not done.

@@ -19,16 +19,17 @@ import (
 type commands struct {
 	Door string `default:"data/door.sock" placeholder:"PATH" help:"Socket of the station's local door, in its data directory."`
 
-	Status   statusCommand   `cmd:"" help:"How the station and its partitions are."`
-	IO       ioCommand       `cmd:"" name:"io" help:"All inputs and outputs as they are now, with what was read on their wires."`
-	Arm      armCommand      `cmd:"" help:"Arm a partition."`
-	Disarm   disarmCommand   `cmd:"" help:"Disarm a partition; ends its alarm."`
-	Clear    clearCommand    `cmd:"" help:"Forget the alarm memory of a disarmed partition."`
-	Bypass   bypassCommand   `cmd:"" help:"Leave a zone out, or have it count again."`
-	Walktest walktestCommand `cmd:"" help:"Walk past each detector of a disarmed partition: those that were seen are ticked off."`
-	Test     testCommand     `cmd:"" help:"Put a zone or the station under test, or end that."`
-	Code     codeCommand     `cmd:"" help:"Make the line of a user's code for the station's configuration."`
-	Decode   decodeCommand   `cmd:"" help:"Show what captured bytes of an alarm panel say."`
+	Status    statusCommand    `cmd:"" help:"How the station and its partitions are."`
+	IO        ioCommand        `cmd:"" name:"io" help:"All inputs and outputs as they are now, with what was read on their wires."`
+	Arm       armCommand       `cmd:"" help:"Arm a partition."`
+	Disarm    disarmCommand    `cmd:"" help:"Disarm a partition; ends its alarm."`
+	Clear     clearCommand     `cmd:"" help:"Forget the alarm memory of a disarmed partition."`
+	Bypass    bypassCommand    `cmd:"" help:"Leave a zone out, or have it count again."`
+	Walktest  walktestCommand  `cmd:"" help:"Walk past each detector of a disarmed partition: those that were seen are ticked off."`
+	Test      testCommand      `cmd:"" help:"Put a zone or the station under test, or end that."`
+	Readerkey readerKeyCommand `cmd:"" help:"Give a card reader on RS-485 the key of the configuration, once."`
+	Code      codeCommand      `cmd:"" help:"Make the line of a user's code for the station's configuration."`
+	Decode    decodeCommand    `cmd:"" help:"Show what captured bytes of an alarm panel say."`
 }
 
 // deps are what a command may touch besides its flags.

@@ -150,6 +150,31 @@ func (c testCommand) Run(ctx context.Context, d deps) error {
 	return d.zone(ctx, c.codeFlag, c.Zone, c.Off, status.PathTest, func(code string) any { v.Code = code; return v })
 }
 
+// readerKeyCommand gives a card reader its key.
+type readerKeyCommand struct {
+	codeFlag
+	Reader string `arg:"" help:"Id of the reader."`
+}
+
+// Help is shown below the flags.
+func (readerKeyCommand) Help() string {
+	return `A reader from the factory has a key that everybody knows, and is not believed. This sends it, once, the key_hex that the
+station's configuration has for it. Whoever listens on the wire meanwhile has the key: do it with the reader alone on the bench.
+The code is an engineer's.
+
+  stationctl readerkey gate`
+}
+
+// Run asks the station.
+func (c readerKeyCommand) Run(ctx context.Context, d deps) error {
+	_, err := d.wish(ctx, c.codeFlag, status.PathReaderKey, func(code string) any { return status.ReaderKey{Reader: c.Reader, Code: code} })
+	if err != nil {
+		return err
+	}
+	d.say([]string{c.Reader, "has its key"})
+	return nil
+}
+
 // partition has a wish done and says how its partition is then.
 func (d deps) partition(ctx context.Context, from codeFlag, id, path string, wish func(code string) any) error {
 	then, err := d.wish(ctx, from, path, wish)
