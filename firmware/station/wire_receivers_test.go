@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,11 +15,13 @@ import (
 	"pgregory.net/rapid"
 
 	"watchpost/drivers/bus"
+	"watchpost/drivers/dc09"
 	"watchpost/drivers/dc09/sender"
 	"watchpost/firmware/config"
 	"watchpost/sim/panel/arc"
 	"watchpost/storage/event"
 	"watchpost/storage/eventlog"
+	"watchpost/storage/storagetest"
 )
 
 const reporting = `
@@ -126,15 +129,7 @@ func until(t *testing.T, holds func() bool) {
 // restart goes on behind the last that was Done.
 func TestReportsAreTheLogInItsOrder(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		log, err := eventlog.Open(eventlog.Options{Dir: t.TempDir(), Station: "s", ReserveBytes: 16 << 20})
-		if err != nil {
-			rt.Fatal(err)
-		}
-		defer func() {
-			if err := log.Close(); err != nil {
-				rt.Error(err)
-			}
-		}()
+		log := storagetest.NewMemLog("s")
 		every := uint64(rapid.IntRange(1, 5).Draw(rt, "every"))
 		begin := func() *reports {
 			q := newReports(log, "x")
@@ -221,6 +216,53 @@ func TestReceiversOfTheReference(t *testing.T) {
 		_, err := config.Parse("s.yaml", fmt.Appendf(nil, reporting, address))
 		if (err == nil) != (sender.Local(address) == nil) {
 			t.Errorf("%s: configuration %v, sender %v", address, err, sender.Local(address))
+		}
+	}
+}
+
+// BenchmarkReports is a report on disk all the way: the event in the log, the memo before its frame, and after the ACK how far the
+// receiver has come.
+func BenchmarkReports(b *testing.B) {
+	x, err := arc.Open("127.0.0.1:0", arc.Options{Account: "4711", Key: []byte("Caoping-Changsha")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(x.Close)
+	dir := b.TempDir()
+	log, err := eventlog.Open(eventlog.Options{Dir: dir, Station: "s", ReserveBytes: 16 << 20})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = log.Close() })
+	key, err := dc09.KeyASCII("Caoping-Changsha")
+	if err != nil {
+		b.Fatal(err)
+	}
+	q := newReports(log, "x")
+	s, err := sender.New(sender.Options{
+		ID: "x", Address: x.Address(), Transport: sender.TransportTCPLocal, Account: "4711", Key: key, Queue: q,
+		Memo: keptFile(filepath.Join(dir, "receiver-x.json")), Names: sender.Directory{Zones: map[string]sender.Zone{"hall": {Number: 1, Code: "BA"}}},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	q.wanted = s.Wanted
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		_ = s.Run(ctx, func(context.Context, event.Draft) error { return nil })
+	})
+	defer running.Wait()
+	defer cancel()
+	for n := 0; b.Loop(); n++ {
+		_, err := log.Append(ctx, event.Draft{At: time.Now(), Kind: event.KindAlarmRaised, Qualifier: event.QualifierNew, Zone: "hall", Source: "x", Severity: event.SeverityAlarm})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for end := time.Now().Add(30 * time.Second); len(x.Kept()) <= n; runtime.Gosched() {
+			if time.Now().After(end) {
+				b.Fatal("waited 30 s")
+			}
 		}
 	}
 }
