@@ -64,6 +64,8 @@ type ask struct {
 	fact *event.Draft // to be stored as if a step had decided it; nobody waits for it
 	err  error        // of the step
 	done chan error   // one place
+
+	begun atomic.Bool // the guard has it, or nobody waits for it any more: who sets it first decides
 }
 
 // entry is a stamped event on its way into the log: a zone's word, which its driver keeps until it is told that it is on disk, or
@@ -128,6 +130,7 @@ func (g *guard) ask(ctx context.Context, a *ask) error {
 	case err := <-a.done:
 		return err
 	case <-ctx.Done():
+		a.begun.Store(true) // a wish that has not begun is not done later, when nobody expects it
 		return fmt.Errorf("%w: %w", errBusy, ctx.Err())
 	}
 }
@@ -261,7 +264,9 @@ func (g *guard) work(ctx context.Context, batch []*ask) {
 		case a.fact != nil:
 			g.add(*a.fact)
 		case a.wish != nil:
-			a.err = g.step(a.wish)
+			if a.err = errBusy; a.begun.CompareAndSwap(false, true) {
+				a.err = g.step(a.wish)
+			}
 		default:
 			a.err = g.hear(a)
 		}

@@ -3,10 +3,12 @@ package station
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -318,4 +320,37 @@ func TestALogThatHangsHoldsUpNoDisarming(t *testing.T) {
 	}
 	log.stuck.Store(false)
 	awaitIn(t, log, event.LaneAlarm, func(e event.Event) bool { return e.Kind == event.KindAlarmRaised })
+}
+
+// Who was told that the wish is not done, because the guard was busy for too long, does not find it done later.
+func TestAWishThatNobodyWaitsForIsNotDone(t *testing.T) {
+	s, err := New(Options{Config: guardedConfig(t, t.TempDir(), "cs-one", ""), Log: slog.New(slog.DiscardHandler), Events: storagetest.NewMemLog("cs-one"), NoDoor: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := s.guard
+	wish := arming.Arm{By: arming.Actor{User: "li", Via: "code"}, Partition: "house", Mode: arming.Away, Force: []string{"hall", "door"}}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := g.do(ctx, wish); !errors.Is(err, errBusy) {
+			t.Errorf("a wish that the guard never saw: %v", err)
+		}
+	})
+	waiting := <-g.asks // the guard is busy with it from here on, and slow
+	cancel()
+	wg.Wait()
+	if err := g.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.work(t.Context(), []*ask{waiting})
+	if p := g.view().Partitions[0]; p.Mode != "" {
+		t.Errorf("done all the same: %+v", p)
+	}
+	if n := len(all(t, s.events, event.KindArmingRefused)); n != 0 {
+		t.Errorf("%d refusals of a wish that was not judged", n)
+	}
+	if err := s.events.Close(); err != nil {
+		t.Error(err)
+	}
 }
