@@ -19,7 +19,8 @@ const (
 	maxCauses = 64
 )
 
-// ErrSpent means that this cause has had the output on for as long as it may: it can have it again after [Rest].
+// ErrSpent means that this cause has had the output on for as long as it may. Once the output has rested it has what is left then of
+// what it asked for, by itself.
 var ErrSpent = errors.New("the maximum on-time is used up")
 
 // core decides whether one output is to be on. It takes the time and touches nothing.
@@ -33,6 +34,13 @@ type core struct {
 	offAt  time.Time            // when on last ended; zero = it never was on
 	began  time.Time            // of the run
 	limits map[string]time.Time // when the time of each cause of the run is used up
+	owed   owed
+}
+
+// owed is what a cause that had used up its time asked for: it has the rest of that once the output has rested.
+type owed struct {
+	cause string
+	until time.Time // zero = nothing is owed
 }
 
 // foundOn takes up an output that was left on: it ends as if it had been driven now.
@@ -57,6 +65,10 @@ func (c *core) drive(cause string, span time.Duration, now time.Time) error {
 		c.limits[cause] = limit
 	}
 	if !now.Before(limit) {
+		if span <= 0 {
+			span = c.maxOn
+		}
+		c.owed = owed{cause, now.Add(span)}
 		return fmt.Errorf("%w by %s: again %s after it went off", ErrSpent, cause, Rest)
 	}
 	end := limit
@@ -73,6 +85,7 @@ func (c *core) drive(cause string, span time.Duration, now time.Time) error {
 // off ends it, whoever has asked for it. What was never on may be on all the same, left so by a run before.
 func (c *core) off(cause string, now time.Time) {
 	c.tick(now)
+	c.owed = owed{}
 	switch {
 	case c.on:
 		c.on, c.found, c.cause, c.offAt = false, false, cause, now
@@ -88,10 +101,15 @@ func (c *core) wentOff(now time.Time) {
 	}
 }
 
-// tick ends what is over.
+// tick ends what is over, and begins what is owed after the rest.
 func (c *core) tick(now time.Time) {
-	if c.on && !now.Before(c.until) {
+	switch o := c.owed; {
+	case c.on && !now.Before(c.until):
 		c.on, c.found, c.cause, c.offAt = false, false, "time", c.until
+	case !c.on && now.Sub(c.offAt) >= Rest && now.Before(o.until):
+		c.owed = owed{}
+		limit := now.Add(c.maxOn)
+		c.on, c.cause, c.until, c.began, c.limits = true, o.cause, earlier(o.until, limit), now, map[string]time.Time{o.cause: limit}
 	}
 }
 

@@ -43,6 +43,12 @@ func TestCore(t *testing.T) {
 			{0, "a", 0, true, 3 * m, false}, {m, "off", 0, false, 0, false}, {m + 30*s, "a", 0, true, 3 * m, false},
 		},
 		"a long off does": {{0, "a", 0, true, 3 * m, false}, {m, "off", 0, false, 0, false}, {2 * m, "a", 0, true, 5 * m, false}},
+		"what was asked for too early begins after the rest": {
+			{0, "a", 0, true, 3 * m, false}, {3 * m, "", 0, false, 0, false}, {3*m + 30*s, "a", 2 * m, false, 0, true},
+			{4*m - 1, "", 0, false, 0, false}, {4 * m, "", 0, true, 5*m + 30*s, false}, {5*m + 30*s, "", 0, false, 0, false}, {9 * m, "", 0, false, 0, false},
+		},
+		"not if it is off again":  {{0, "a", 0, true, 3 * m, false}, {3*m + s, "a", 0, false, 0, true}, {3*m + 2*s, "off", 0, false, 0, false}, {4 * m, "", 0, false, 0, false}},
+		"nor if its time is over": {{0, "a", 0, true, 3 * m, false}, {3*m + s, "a", 30 * s, false, 0, true}, {4 * m, "", 0, false, 0, false}},
 		"off is off whoever wanted it on": {
 			{0, "a", 0, true, 3 * m, false}, {s, "b", 0, true, 3*m + s, false}, {2 * s, "off", 0, false, 0, false}, {3 * s, "off", 0, false, 0, false},
 		},
@@ -113,7 +119,7 @@ func TestBounds(t *testing.T) {
 		look := func() {
 			switch {
 			case c.on && onSince.IsZero():
-				onSince = now
+				onSince, last = now, c.cause
 				if runSince.IsZero() || !offSince.IsZero() && now.Sub(offSince) >= Rest {
 					runSince = now
 				}

@@ -2,7 +2,7 @@
 //
 // The driver holds the maximum on-time itself: an output goes off when its time is over, also when whoever asked for it is
 // dead, and asking again and again makes no siren longer. One cause may have an output on for its maximum on-time, all causes
-// together for [MaxOnLimit]; then it rests for [Rest] before the same cause may have it again.
+// together for [MaxOnLimit]; then it rests for [Rest] before the same cause has it again.
 //
 // # Fail safe
 //
@@ -128,8 +128,8 @@ func (d *Driver) Snapshot() []drivers.Reading {
 
 // Drive takes the wish that an output be on, for at most the time given (0 = as long as it may), or off, whoever wanted it on.
 // It does not wait for the line: what became of it is told as output.changed, and a line that does not follow is tried on
-// until its time is over. The error is [ErrUnknown], or [ErrSpent] when this cause has used up its time; neither changes
-// anything. A wish whose ctx has ended is not taken.
+// until its time is over. The error is [ErrUnknown], which changes nothing, or [ErrSpent] when this cause has used up its time
+// and must wait for the output's rest. A wish whose ctx has ended is not taken.
 func (d *Driver) Drive(ctx context.Context, id string, on bool, most time.Duration, cause string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("output %s: %w", id, err)
