@@ -123,7 +123,7 @@ bench: ## every bench-… target: figures against their goals, and micro-benchma
 
 .PHONY: bench-first-light
 bench-first-light: build-native ## figures of the whole path (TestBench… of sim/e2e)
-	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures first-light -timeout 20m -run '^TestBench' -skip '^TestBench(Events|Feel)' ./sim/e2e
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures first-light -timeout 20m -run '^TestBench' -skip '^TestBench(Events|Feel|Panels)' ./sim/e2e
 
 .PHONY: bench-events
 bench-events: build-native ## figures of the log and the outbox against their peers (TestBenchEvents… of sim/e2e)
@@ -133,6 +133,10 @@ bench-events: build-native ## figures of the log and the outbox against their pe
 bench-feel: build-native build-guest ## figures of lines, loops, slaves and a guest, after deps-qemu (TestBenchFeel… of sim/e2e)
 	@WATCHPOST_GUEST=$(GUEST) WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures feel -timeout 20m -run '^TestBenchFeel' ./sim/e2e
 
+.PHONY: bench-panels
+bench-panels: build-native ## figures of the receiver for alarm panels (BenchmarkPanels… of drivers/dc09, TestBenchPanels… of sim/e2e)
+	@WATCHPOST_BIN=$(BUILD)/$(NATIVE) .ci/figures panels -timeout 20m -run '^TestBenchPanels' -bench '^BenchmarkPanels' ./drivers/dc09 ./sim/e2e
+
 .PHONY: bench-sizes
 bench-sizes: build ## sizes of the programs; a station's goal is what its modules weigh when linked alone
 	@cd $(BUILD) && stat -c '%s %n' linux-*/* | awk '{ mb = $$1 / 1e6; goal = /watchpostd/ ? 16.5 : 40; \
@@ -140,7 +144,7 @@ bench-sizes: build ## sizes of the programs; a station's goal is what its module
 
 .PHONY: bench-micro
 bench-micro: ## Go benchmarks of all packages, briefly
-	@go test -run '^$$' -bench . -benchmem -benchtime 200ms $(UNIT) | grep -v -e '^PASS' -e 'no test files' -e '^ok '
+	@go test -run '^$$' -bench . -skip '^BenchmarkPanels' -benchmem -benchtime 200ms $(UNIT) | grep -v -e '^PASS' -e 'no test files' -e '^ok '
 
 .PHONY: build
 build: $(addprefix build-,linux-amd64 linux-arm64) ## the programs for all targets, into .build/<os>-<arch>/
