@@ -13,7 +13,6 @@ const (
 	CommandID        Command = 0x61
 	CommandCap       Command = 0x62
 	CommandLocal     Command = 0x64 // LSTAT: how the reader's tamper switch and supply are
-	CommandOut       Command = 0x68
 	CommandLED       Command = 0x69
 	CommandBuzzer    Command = 0x6a
 	CommandKeySet    Command = 0x75
@@ -112,13 +111,11 @@ func (n NAK) Error() string {
 // Color is that of an LED (§6.10, table 19).
 type Color byte
 
-// The colours.
+// The colours that are shown.
 const (
 	ColorOff   Color = 0
 	ColorRed   Color = 1
 	ColorGreen Color = 2
-	ColorAmber Color = 3
-	ColorBlue  Color = 4
 )
 
 // flash is the data of LED that shows a colour for tenths of a second on the first LED, and then what it showed before.

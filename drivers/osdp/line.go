@@ -81,10 +81,7 @@ func (l *line) exchange(command []byte, address, sequence byte) (Packet, error) 
 	if _, err := l.port.Write(command); err != nil {
 		return Packet{}, err
 	}
-	if err := l.port.SetReadDeadline(time.Now().Add(sent + l.timeout)); err != nil {
-		return Packet{}, err
-	}
-	return l.answer(address, sequence)
+	return l.answer(address, sequence, time.Now().Add(sent+l.timeout))
 }
 
 // quiet throws away what nobody asked for, such as an answer that came too late.
@@ -106,23 +103,33 @@ func (l *line) quiet() error {
 }
 
 // answer reads until there is an answer of that reader to that command. What is said to or by others is passed over: the echo of
-// our own command, and an answer that comes late. An answer that has begun may take as long as its characters do.
-func (l *line) answer(address, sequence byte) (Packet, error) {
+// our own command, and an answer that comes late. What has begun in time may take as long as its characters do, once: nobody holds
+// the line by talking on.
+func (l *line) answer(address, sequence byte, by time.Time) (Packet, error) {
 	have, begun := 0, false
 	for {
+		if err := l.port.SetReadDeadline(by); err != nil {
+			return Packet{}, err
+		}
 		n, err := l.port.Read(l.in[have:])
 		have += n
-		for rest := true; rest; {
+		for have > 0 {
 			p, used, wrong := cut(l.in[:have])
-			switch {
-			case wrong != nil:
+			if wrong != nil {
 				return Packet{}, wrong
-			case used == 0:
-				rest = false
-			case p.Reply && p.Address == address && (p.Sequence == sequence || Reply(p.Code) == ReplyBusy && p.Sequence == 0):
+			}
+			if used == 0 {
+				break
+			}
+			if p.Reply && p.Address == address && (p.Sequence == sequence || Reply(p.Code) == ReplyBusy && p.Sequence == 0) {
 				return p, nil
-			default:
-				have, begun = copy(l.in[:], l.in[used:have]), false
+			}
+			have = copy(l.in[:], l.in[used:have])
+		}
+		if !begun && bytes.IndexByte(l.in[:have], som) >= 0 {
+			begun = true
+			if end := time.Now().Add(l.duration(MaxPacket) + slack); end.After(by) {
+				by = end
 			}
 		}
 		switch {
@@ -130,11 +137,8 @@ func (l *line) answer(address, sequence byte) (Packet, error) {
 			return Packet{}, err
 		case have == len(l.in):
 			return Packet{}, errBabble
-		case !begun && bytes.IndexByte(l.in[:have], som) >= 0:
-			begun = true
-			if err := l.port.SetReadDeadline(time.Now().Add(l.duration(MaxPacket) + slack)); err != nil {
-				return Packet{}, err
-			}
+		case !time.Now().Before(by): // a line that always has something to read never meets its deadline
+			return Packet{}, os.ErrDeadlineExceeded
 		}
 	}
 }

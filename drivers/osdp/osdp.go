@@ -37,6 +37,7 @@ const (
 	sameCard   = 3 * time.Second  // a card is not told twice within
 	typingTime = 10 * time.Second // from key to key
 	maxDigits  = 16
+	puzzleTime = time.Minute // from telling to telling of what cannot be read
 	maxText    = 256
 )
 
@@ -197,6 +198,10 @@ func (d *Driver) ask(ctx context.Context, r *reader) {
 		}
 		r.restart()
 	case err != nil:
+		if errors.Is(err, ErrPacket) && r.askedAt.Sub(r.puzzled) >= puzzleTime {
+			d.o.Log.Warn("card reader says what cannot be read", "reader", r.cfg.ID, "err", err)
+			r.puzzled = r.askedAt
+		}
 		if r.fails++; r.fails >= lostAfter {
 			d.lost(r, zone.Word{State: zone.Missing, Reason: reasonWire, Detail: clip(err.Error())}, err)
 		}

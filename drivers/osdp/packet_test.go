@@ -188,7 +188,7 @@ func TestReplies(t *testing.T) {
 	if _, err := parseIdentity(make([]byte, 11)); !errors.Is(err, ErrPacket) {
 		t.Errorf("%v", err)
 	}
-	if c, err := parseCapabilities(raw(t, "04 01 01 05 01 01 08 01 00 09 01 01 7f 01 01")); err != nil || c != (capabilities{true, true, true, true}) {
+	if c, err := parseCapabilities(raw(t, "04 01 01 05 01 01 08 01 00 09 01 01 7f 01 01")); err != nil || c != (capabilities{true, true}) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if c, err := parseCapabilities(raw(t, "04 01 01 05")); !errors.Is(err, ErrPacket) {

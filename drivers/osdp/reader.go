@@ -88,8 +88,9 @@ type reader struct {
 	orders    []Packet // to be sent before the next POLL
 	giving    bool     // somebody wishes that it is given its key
 
-	fails, busy int // commands on end that were not answered, and that were with BUSY
-	ended       int // channels on end that the reader has ended without an answer in them
+	puzzled     time.Time // when it was last told that the reader says what cannot be read
+	fails, busy int       // commands on end that were not answered, and that were with BUSY
+	ended       int       // channels on end that the reader has ended without an answer in them
 	pause       time.Duration
 	retryAt     time.Time
 	askedAt     time.Time

@@ -48,15 +48,13 @@ func parseIdentity(b []byte) (Identity, error) {
 
 // Functions that a reader may have (Annex B).
 const (
-	capLED      = 4
-	capAudible  = 5
-	capCheck    = 8
-	capSecurity = 9
+	capLED     = 4
+	capAudible = 5
 )
 
-// capabilities are what the driver wants to know of PDCAP.
+// capabilities are what the driver wants to know of PDCAP: whether a reader has a secure channel it shows by making one.
 type capabilities struct {
-	led, buzzer, crc, secure bool
+	led, buzzer bool
 }
 
 func parseCapabilities(b []byte) (c capabilities, err error) {
@@ -69,10 +67,6 @@ func parseCapabilities(b []byte) (c capabilities, err error) {
 			c.led = b[1] > 0
 		case capAudible:
 			c.buzzer = b[1] > 0
-		case capCheck:
-			c.crc = b[1] > 0
-		case capSecurity:
-			c.secure = b[1]&1 != 0
 		}
 	}
 	return c, nil
