@@ -27,6 +27,11 @@ func seed(f *testing.F) {
 func FuzzStream(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, stream []byte) {
+		if _, err := ParseCapture(stream, nil); err != nil {
+			if r, ok := errors.AsType[*Refusal](err); !ok || len(r.Reasons) == 0 {
+				t.Fatalf("a capture is refused by %v", err)
+			}
+		}
 		rest := stream
 		for {
 			before := len(rest)
