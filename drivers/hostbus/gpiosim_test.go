@@ -225,8 +225,11 @@ func TestIdle(t *testing.T) {
 		must(t, unix.Getrusage(unix.RUSAGE_SELF, &after))
 		return int64(after.Nvcsw) - int64(before.Nvcsw)
 	}
-	sleeps() // whatever the tests before left behind
-	if n := sleeps(); n > 30 {
-		t.Errorf("%d wake-ups in a second of silence", n)
+	n := sleeps() // whatever the tests before left behind
+	for try := 0; n > 30 && try < 5; try++ {
+		n = sleeps() // somebody who polls does so in every second
+	}
+	if n > 30 {
+		t.Errorf("%d wake-ups in the quietest second of silence", n)
 	}
 }

@@ -54,8 +54,12 @@ func (r *request) place(in *input) int {
 func (l *Lines) newSession() *session {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &session{lines: l, cancel: cancel, poke: make(chan struct{}, 1), lost: make(chan struct{}, 1), watchers: map[*watcher]bool{}}
+	if files, err := watchFiles(l.kernel.dir); err != nil {
+		l.log.Warn("device files cannot be watched: a chip that is pulled may be noticed late", "error", err)
+	} else { // from before any line is had, or a chip could go unseen in between
+		s.tasks.Go(func() { s.guard(ctx, files) })
+	}
 	s.tasks.Go(func() { s.keep(ctx) })
-	s.tasks.Go(func() { s.guard(ctx) })
 	return s
 }
 
@@ -361,21 +365,21 @@ func (s *session) tell(e bus.Edge) {
 	}
 }
 
+// watchFiles opens the messages about files that come to a folder and go from it.
+func watchFiles(dir string) (*os.File, error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = unix.InotifyAddWatch(fd, dir, unix.IN_CREATE|unix.IN_DELETE|unix.IN_ATTRIB|unix.IN_MOVED_TO|unix.IN_MOVED_FROM); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), "inotify"), nil
+}
+
 // guard waits for device files to come and go. A chip that is pulled does not end a read of its lines in older kernels, but its
 // file goes at once; and one that comes is asked for at once.
-func (s *session) guard(ctx context.Context) {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err == nil {
-		_, err = unix.InotifyAddWatch(fd, s.lines.kernel.dir, unix.IN_CREATE|unix.IN_DELETE|unix.IN_ATTRIB|unix.IN_MOVED_TO|unix.IN_MOVED_FROM)
-		if err != nil {
-			_ = unix.Close(fd)
-		}
-	}
-	if err != nil {
-		s.lines.log.Warn("device files cannot be watched: a chip that is pulled may be noticed late", "error", err)
-		return
-	}
-	files := os.NewFile(uintptr(fd), "inotify")
+func (s *session) guard(ctx context.Context, files *os.File) {
 	stop := context.AfterFunc(ctx, func() { _ = files.Close() })
 	defer stop()
 	buf := make([]byte, 4096)
