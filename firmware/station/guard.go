@@ -20,6 +20,7 @@ const (
 	guardAppend = 2 * time.Second        // for the log to take what came of a step; outputs wait no longer, wishes twice as long
 	guardTidy   = 200 * time.Millisecond // of quiet, before the journal forgets what is in the log
 	guardLook   = time.Minute            // at most between two looks at the clock, which somebody may set
+	guardHangs  = 2 * time.Minute        // a step takes so long only if something hangs
 )
 
 // Bounds of the guard.
@@ -45,6 +46,7 @@ type guard struct {
 	log     *slog.Logger
 	asks    chan *ask
 	shown   atomic.Pointer[arming.View]
+	busy    atomic.Int64 // Up at which the batch under way began; 0 = none is
 
 	// Run alone uses these.
 	machine *arming.Machine
@@ -163,6 +165,14 @@ func (g *guard) run(ctx context.Context) error {
 	}
 }
 
+// well is how the watchdog asks: a guard that has worked on one batch for too long hangs, or its disk does, and nobody can arm.
+func (g *guard) well(context.Context) error {
+	if since := time.Duration(g.busy.Load()); since != 0 && g.instant().Up-since > guardHangs {
+		return fmt.Errorf("arming has worked on one step for %s", (g.instant().Up - since).Round(time.Second))
+	}
+	return nil
+}
+
 // gather adds what else waits, so that it shares the syncs.
 func (g *guard) gather(a *ask) []*ask {
 	batch := []*ask{a}
@@ -249,7 +259,9 @@ func (g *guard) restore() error {
 
 // work does a batch of asks, and what time has brought; nobody else steps the machine.
 func (g *guard) work(ctx context.Context, batch []*ask) {
+	g.busy.Store(max(1, int64(g.instant().Up)))
 	defer func() {
+		g.busy.Store(0)
 		for _, a := range batch {
 			a.answer(errBusy) // only where a panic goes through here
 		}

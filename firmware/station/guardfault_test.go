@@ -354,3 +354,23 @@ func TestAWishThatNobodyWaitsForIsNotDone(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The watchdog hears of a guard that hangs, and of no other.
+func TestAGuardThatHangsIsNotWell(t *testing.T) {
+	up := 5 * time.Minute
+	g := &guard{instant: func() arming.Instant { return arming.Instant{Up: up} }}
+	well := func(want bool) {
+		t.Helper()
+		if err := g.well(t.Context()); (err == nil) != want {
+			t.Errorf("after %s: %v", up, err)
+		}
+	}
+	well(true) // nothing to do
+	g.busy.Store(int64(up))
+	up += guardHangs
+	well(true)
+	up++
+	well(false)
+	g.busy.Store(0)
+	well(true)
+}

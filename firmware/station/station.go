@@ -244,7 +244,7 @@ func (s *Station) tasks() []supervise.Task {
 		list = append(list, supervise.Task{Name: "viewings", Run: s.viewings.run})
 	}
 	if s.guard != nil {
-		list = append(list, supervise.Task{Name: "arming", Run: s.guard.run})
+		list = append(list, supervise.Task{Name: "arming", Run: s.guard.run, Well: s.guard.well})
 	}
 	if s.cards != nil {
 		list = append(list, supervise.Task{Name: "cards", Run: s.cards.run})
