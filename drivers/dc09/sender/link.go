@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"watchpost/drivers/dc09"
@@ -104,7 +105,7 @@ func (l *link) read() error {
 		switch {
 		case junk > maxJunk:
 			return errJunk
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 			return errHungUp
 		case err != nil:
 			return fmt.Errorf("hearing the receiver: %w", err)
@@ -116,7 +117,11 @@ func (l *link) write(b []byte, within time.Duration) error {
 	if err := l.conn.SetWriteDeadline(time.Now().Add(within)); err != nil {
 		return err
 	}
-	if _, err := l.conn.Write(b); err != nil {
+	_, err := l.conn.Write(b)
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return errHungUp
+	}
+	if err != nil {
 		return fmt.Errorf("sending to the receiver: %w", err)
 	}
 	return nil

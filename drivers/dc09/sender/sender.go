@@ -29,7 +29,7 @@ type Sender struct {
 	memoFaults faults
 	doneFaults faults
 	clockTold  time.Time
-	wrongs     uint64 // answers on this link that answer nothing
+	wrongs     int // frames on this link, in a row, that answer nothing
 	downSince  time.Time
 
 	mu    sync.Mutex // guards the fields below
@@ -90,6 +90,9 @@ func (s *Sender) Run(ctx context.Context, sink drivers.Sink) error {
 		err := s.once(ctx, sink)
 		if ctx.Err() != nil {
 			return nil
+		}
+		if errors.Is(err, errWrong) {
+			s.mem.Offset = 0 // a clock that somebody else has told would make every answer wrong; the receiver can tell its own again
 		}
 		s.lost(ctx, sink, err)
 		if time.Since(begun) >= steady {
@@ -262,6 +265,7 @@ func (s *Sender) exchange(ctx context.Context, l *link, m *dc09.Message) (verdic
 				waiting = false
 			case frame := <-l.frames:
 				if v, at := judge(frame, m, s.o.Key, s.clock(), s.o.Window); v != wrong {
+					s.wrongs = 0
 					return v, at, nil
 				}
 				if s.wrongs++; s.wrongs >= maxWrong {
@@ -276,10 +280,10 @@ func (s *Sender) exchange(ctx context.Context, l *link, m *dc09.Message) (verdic
 	return wrong, time.Time{}, errSilent
 }
 
-// maxWrong is how many frames that answer nothing one link may bring.
+// maxWrong is how many frames that answer nothing one link may bring in a row.
 const maxWrong = 64
 
 var (
 	errSilent = errors.New("the receiver does not answer")
-	errWrong  = errors.New("the receiver's answers do not fit: is the key the same there, and the account?")
+	errWrong  = errors.New("the receiver's answers do not fit: is the key the same there, the account, and its clock right?")
 )

@@ -63,7 +63,7 @@ func TestTLS(t *testing.T) {
 			return map[int]arc.Deed{2: arc.HangUp, 4: arc.Lose, 6: arc.Noise}[n]
 		}})
 	b := newBench(t, x.Address())
-	b.o.Transport, b.o.Key = TransportTLS, key
+	b.o.Transport, b.o.Key, b.o.Answer = TransportTLS, key, 4*soon
 	b.o.CA, b.o.Cert, b.o.PrivateKey = filepath.Join(dir, "station.pem"), filepath.Join(dir, "station.pem"), filepath.Join(dir, "station-key.pem")
 	b.queue.add(alarm(), alarm(), alarm(), alarm())
 	b.start()

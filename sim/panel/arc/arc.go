@@ -34,6 +34,7 @@ const (
 	Spoil                // ACK with a wrong CRC
 	Noise                // what is no frame at all, then the ACK in two pieces
 	Twice                // two ACKs
+	Mislead              // NAK with a time of an hour ahead, whatever the frame's
 )
 
 // Options say what a centre wants.
@@ -207,6 +208,8 @@ func (c *Centre) take(conn net.Conn, raw string) bool {
 	switch {
 	case deed == Ignore:
 		return true
+	case deed == Mislead:
+		return write(conn, refuseTime(c.o.Now().Add(time.Hour)))
 	case deed == Refuse || f.Account != c.o.Account || f.Encrypted != (len(c.o.Key) > 0):
 		return c.say(conn, "DUH", f, nil)
 	case f.Encrypted && f.Time.Sub(c.o.Now()).Abs() > c.o.Window:
