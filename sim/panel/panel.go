@@ -50,6 +50,7 @@ type Panel struct {
 	opts   Options
 	skew   time.Duration
 	raised chan Report
+	wishes chan func()
 
 	made    int // reports made by themselves
 	number  int // running number of the next report
@@ -57,6 +58,7 @@ type Panel struct {
 	flight  []*sending
 	heard   bool // an answer came on this connection
 	quietAt time.Time
+	mute    time.Time // nothing is sent before
 
 	mu     sync.Mutex // guards totals
 	totals Totals
@@ -83,7 +85,7 @@ func New(o Options) (*Panel, error) {
 			return nil, err
 		}
 	}
-	return &Panel{opts: o, skew: o.Skew, number: o.First, raised: make(chan Report, raiseQueue)}, nil
+	return &Panel{opts: o, skew: o.Skew, number: o.First, raised: make(chan Report, raiseQueue), wishes: make(chan func())}, nil
 }
 
 // Totals are the counts so far.
@@ -112,6 +114,28 @@ func (p *Panel) Raise(ctx context.Context, r Report) error {
 	}
 	select {
 	case p.raised <- r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Hush has the panel send nothing for a while, not even a NULL; its connection
+// stays. It waits until there is one.
+func (p *Panel) Hush(ctx context.Context, d time.Duration) error {
+	return p.wish(ctx, func() { p.mute = time.Now().Add(d) })
+}
+
+// SetSkew makes the panel's clock wrong by d from now on, until a NAK sets it. It
+// waits until there is a connection.
+func (p *Panel) SetSkew(ctx context.Context, d time.Duration) error {
+	return p.wish(ctx, func() { p.skew = d })
+}
+
+// wish has the panel do something between two frames.
+func (p *Panel) wish(ctx context.Context, do func()) error {
+	select {
+	case p.wishes <- do:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -199,10 +223,7 @@ func (p *Panel) clock() time.Time { return p.opts.Now().Add(p.skew) }
 func (p *Panel) talk(ctx context.Context, conn net.Conn, answers <-chan []byte) error {
 	p.quietAt = time.Time{}
 	for {
-		if err := p.fill(); err != nil {
-			return err
-		}
-		if err := p.sendDue(ctx, conn); err != nil {
+		if err := p.say(ctx, conn); err != nil {
 			return err
 		}
 		if p.opts.Count > 0 && p.made == p.opts.Count && len(p.flight) == 0 {
@@ -227,10 +248,23 @@ func (p *Panel) talk(ctx context.Context, conn net.Conn, answers <-chan []byte) 
 				timer.Stop()
 				return err
 			}
+		case do := <-p.wishes:
+			do()
 		case <-timer.C:
 		}
 		timer.Stop()
 	}
+}
+
+// say sends what there is to send, unless the panel is hushed.
+func (p *Panel) say(ctx context.Context, conn net.Conn) error {
+	if time.Now().Before(p.mute) {
+		return nil
+	}
+	if err := p.fill(); err != nil {
+		return err
+	}
+	return p.sendDue(ctx, conn)
 }
 
 // fill puts as many reports in flight as window and rate allow, or a NULL.
@@ -292,6 +326,9 @@ func (p *Panel) stamp(s *sending) error {
 // pause is how long nothing needs to be done.
 func (p *Panel) pause() time.Duration {
 	now := time.Now()
+	if now.Before(p.mute) {
+		return p.mute.Sub(now)
+	}
 	wait := time.Minute
 	for _, s := range p.flight {
 		wait = min(wait, s.due.Sub(now))

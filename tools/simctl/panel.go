@@ -52,6 +52,8 @@ func (panelCommand) Help() string {
 each written at once, so that a kill loses none. Without --count it obeys lines on standard input:
 
   raise [CODE [ZONE [TEXT …]]]   such as: raise PA 003 village office
+  hush DURATION                  send nothing for so long, not even a NULL: the station loses a panel that it supervises
+  skew DURATION                  put the clock wrong, such as: skew -1h
 
 At the end it prints one line of counts. With --count it fails if not all were acknowledged.
 
@@ -122,7 +124,7 @@ func (c *panelCommand) Run(ctx context.Context, d deps) (err error) {
 	group.Go(func() error { return p.Run(ctx) })
 	if c.Count == 0 {
 		group.Go(func() error {
-			return typed(ctx, d, func(words []string) error { return raise(ctx, p, words) })
+			return typed(ctx, d, func(words []string) error { return obey(ctx, p, words) })
 		})
 	}
 	fmt.Fprintln(d.stdout, "ready")
@@ -144,14 +146,29 @@ func (c *panelCommand) key() ([]byte, error) {
 	return append(key, c.KeyASCII...), nil
 }
 
-// raise makes the report of one typed line.
-func raise(ctx context.Context, p *panel.Panel, words []string) error {
+// obey does what one typed line asks for.
+func obey(ctx context.Context, p *panel.Panel, words []string) error {
 	if len(words) == 0 {
 		return nil
 	}
-	if words[0] != "raise" {
-		return errors.New("unknown: use raise [CODE [ZONE [TEXT …]]]")
+	switch {
+	case words[0] == "raise":
+		return raise(ctx, p, words)
+	case len(words) == 2 && (words[0] == "hush" || words[0] == "skew"):
+		d, err := time.ParseDuration(words[1])
+		if err != nil {
+			return err
+		}
+		if words[0] == "hush" {
+			return p.Hush(ctx, d)
+		}
+		return p.SetSkew(ctx, d)
 	}
+	return errors.New("unknown: use raise [CODE [ZONE [TEXT …]]], hush DURATION or skew DURATION")
+}
+
+// raise makes the report of one typed line.
+func raise(ctx context.Context, p *panel.Panel, words []string) error {
 	var r panel.Report
 	words = words[1:]
 	if len(words) > 0 {
