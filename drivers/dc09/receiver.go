@@ -3,7 +3,7 @@
 // The codec ([Cut], [Parse], [Frame.Open], [AppendACK] and its siblings) is pure; the [Receiver] is the driver around it.
 // Its answers:
 //
-//	wrong CRC, length or grammar                                    silence
+//	wrong CRC, length or grammar; encrypted and without a time      silence, and a line in the log for each sort of fault
 //	encrypted, and its time out of the window                       NAK, with our clock
 //	unknown account; wrong key or none; plain where there is a key  DUH, and an event panel.refused once per interval
 //	events that the sink did not store                              silence: the panel repeats the frame
@@ -13,9 +13,13 @@
 // also after a restart. A panel that stamps no time and numbers all frames 0000 gives nothing to know a repeat by; its
 // frames are all taken as new. The key is looked up among the source's last few, and without a time of the panel's own it
 // holds for an hour: the same content under the same number is a new event again when the panel's numbers have wrapped
-// round, or have begun anew after a power cut.
+// round, or have begun anew after a power cut. Encrypted frames, which somebody may have recorded, are known for longer than
+// the log knows them: the newest 1,024 of each account, more than a panel sends within the window.
 //
 // A panel that writes its CRC as two bytes gets it back so (as ioBroker.sia answers Lupusec panels).
+//
+// A hostile panel has a budget: one connection holds at most 16 KiB, its frames wait when they come too fast, and by UDP what
+// is over a host's rate, or more than 16 frames of an account before the store, is dropped and comes again.
 //
 // DC-09 has no authentication: encrypted frames can be bent, and replayed within the window. Listen on the loopback or
 // the panel's own wire only.
