@@ -286,3 +286,52 @@ func TestQuirksAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// A hushed panel says nothing and keeps its connection; a clock that is put wrong is set by a NAK.
+func TestHushAndSkew(t *testing.T) {
+	const hush = 100 * time.Millisecond
+	key := bytes.Repeat([]byte{7}, 16)
+	seen := make(chan time.Time, 1000)
+	c := listenTCP(t, key, func(n int, f got) []string {
+		seen <- time.Now()
+		if time.Since(f.answer.Time).Abs() > 20*time.Second {
+			return []string{`"NAK"0000R0L0A0[]` + time.Now().UTC().Format(timestamp)}
+		}
+		return []string{sealed(t, f, key, time.Now())}
+	})
+	o, _ := fast(c.to, 0)
+	o.Key, o.Poll, o.Retry = key, time.Millisecond, time.Second
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	var group errgroup.Group
+	group.Go(func() error { return p.Run(ctx) })
+	<-seen
+	if err := p.Hush(ctx, hush); err != nil {
+		t.Fatal(err)
+	}
+	hushed, last := time.Now(), time.Now()
+	for longest := time.Duration(0); longest < hush*9/10; {
+		at := <-seen
+		longest, last = max(longest, at.Sub(last)), at
+		if time.Since(hushed) > patience/2 {
+			t.Fatalf("the longest silence is %v", longest)
+		}
+	}
+	if err := p.SetSkew(ctx, -time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for p.Totals().NAKs == 0 {
+		<-seen
+	}
+	<-seen
+	cancel()
+	if err := group.Wait(); err != nil || p.Totals().Connects != 1 {
+		t.Errorf("%v, %+v", err, p.Totals())
+	}
+	if err := p.Hush(ctx, 0); err == nil {
+		t.Error("a panel that does not run was hushed")
+	}
+}
