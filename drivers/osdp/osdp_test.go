@@ -304,7 +304,9 @@ func TestGiveKey(t *testing.T) {
 	if key := door.Key(); key != nil {
 		t.Fatalf("it was given a key that nobody wished: %x", key)
 	}
-	if err := r.d.GiveKey(t.Context(), "door"); err != nil {
+	wait, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	if err := r.d.GiveKey(wait, "door"); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(door.Key(), simKey()) {
@@ -315,7 +317,7 @@ func TestGiveKey(t *testing.T) {
 	r.until("a card", func() bool { return len(r.touches) == 1 })
 
 	// A reader that has its key makes no channel with the default one.
-	if err := r.d.GiveKey(t.Context(), "door"); err == nil || !strings.Contains(err.Error(), "secure channel") {
+	if err := r.d.GiveKey(wait, "door"); err == nil || !strings.Contains(err.Error(), "secure channel") {
 		t.Errorf("a second time: %v", err)
 	}
 	r.stands("door", zone.Normal)
@@ -408,6 +410,40 @@ func TestLineFails(t *testing.T) {
 	broken = false
 	mu.Unlock()
 	r.stands("door", zone.Normal)
+}
+
+// TestPauses holds how long a reader that does not answer is left alone, that one that does begins anew, and that nothing of what
+// was typed before is left.
+func TestPauses(t *testing.T) {
+	now := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	d, err := New(Options{
+		Open: func() (bus.Serial, error) { return nil, errors.New("never") }, Touch: func(string, string, func(bool)) {},
+		Readers: []Reader{{ID: "a", Severity: event.SeverityAlarm}}, Now: func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := d.readers[0]
+	pauses := func(want ...time.Duration) {
+		t.Helper()
+		for _, w := range want {
+			r.askedAt = now
+			d.hands["a"].digits = []byte("12")
+			d.lost(r, zone.Word{State: zone.Missing, Reason: reasonWire}, bus.ErrNoAnswer)
+			if got := r.retryAt.Sub(now); got != w {
+				t.Errorf("left alone for %s, want %s", got, w)
+			}
+			if d.hands["a"].digits != nil {
+				t.Error("what was typed before it was lost is kept")
+			}
+		}
+	}
+	pauses(time.Second, 2*time.Second, 4*time.Second, 8*time.Second, 10*time.Second, 10*time.Second)
+	d.answered(r, found{}) // a greeting: anybody can
+	pauses(10 * time.Second)
+	r.phase = online
+	d.answered(r, found{})
+	pauses(time.Second)
 }
 
 func TestWrongOptions(t *testing.T) {
