@@ -2,6 +2,7 @@ package dc09
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -231,5 +232,113 @@ func TestReplayAfterManyEvents(t *testing.T) {
 	fail = true
 	if say(9999) != "" || say(9999) != "" {
 		t.Error("what is not stored is taken for a replay")
+	}
+}
+
+// TestStampedAnew loses the ACK of a stored frame until its time is out of the window: the NAK has the panel set its clock and send the
+// frame under a new time, which is one event all the same. What was not stored makes nobody deaf, nor does it last.
+func TestStampedAnew(t *testing.T) {
+	begin := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	const ack, nak = `"*ACK"`, `"NAK"`
+	type say struct {
+		at     time.Duration // since the beginning
+		stamp  time.Duration
+		seq    int
+		code   string
+		answer string
+		events int
+		full   bool // the store takes nothing
+	}
+	for name, said := range map[string][]say{
+		"the ACK is lost": {
+			{0, 0, 7, "BA1", ack, 1, false},
+			{41 * time.Second, 0, 7, "BA1", nak, 1, false},
+			{42 * time.Second, 42 * time.Second, 7, "BA1", ack, 1, false},
+			{43 * time.Second, 43 * time.Second, 7, "BA1", ack, 1, false}, // stamped at each attempt
+			{50 * time.Second, 50 * time.Second, 8, "BA1", ack, 2, false},
+		},
+		"the ACK of the new frame is lost, too": {
+			{0, 0, 7, "BA1", ack, 1, false},
+			{41 * time.Second, 0, 7, "BA1", nak, 1, false},
+			{42 * time.Second, 42 * time.Second, 7, "BA1", ack, 1, false},
+			{400 * time.Second, 42 * time.Second, 7, "BA1", nak, 1, false},
+			{401 * time.Second, 401 * time.Second, 7, "BA1", ack, 1, false},
+		},
+		"the NAK is late": {
+			{0, 0, 7, "BA1", ack, 1, false},
+			{41 * time.Second, 0, 7, "BA1", nak, 1, false},
+			{160 * time.Second, 0, 7, "BA1", nak, 1, false},
+			{270 * time.Second, 270 * time.Second, 7, "BA1", ack, 1, false},
+		},
+		"a clock that begins anew after a power cut": {
+			{0, -time.Hour, 1, "BA1", nak, 0, false},
+			{time.Second, time.Second, 1, "BA1", ack, 1, false},
+			{60 * time.Second, -time.Hour, 1, "BA1", nak, 1, false},
+			{61 * time.Second, 61 * time.Second, 1, "BA1", ack, 2, false},
+		},
+		"not stored": {
+			{0, 0, 7, "BA1", "", 0, true},
+			{41 * time.Second, 0, 7, "BA1", nak, 0, false},
+			{42 * time.Second, 42 * time.Second, 7, "BA1", ack, 1, false},
+		},
+		"another event, or another number": {
+			{0, 0, 7, "BA1", ack, 1, false},
+			{41 * time.Second, 0, 7, "BA1", nak, 1, false},
+			{42 * time.Second, 42 * time.Second, 7, "BA2", ack, 2, false},
+			{42 * time.Second, 42 * time.Second, 6, "BA1", ack, 3, false},
+		},
+		"two minutes are over": {
+			{0, 0, 7, "BA1", ack, 1, false},
+			{41 * time.Second, 0, 7, "BA1", nak, 1, false},
+			{161 * time.Second, 161 * time.Second, 7, "BA1", ack, 2, false},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, s, now := testKey(t), &store{}, &clock{}
+			r, err := New(Options{TCP: ":0", Accounts: []Account{{ID: "AAAA", Key: k}}, Now: now.Now, Rand: letters('z')})
+			must(t, err)
+			for i, c := range said {
+				now.set(begin.Add(c.at))
+				s.set(func() { s.fail = nil })
+				if c.full {
+					s.set(func() { s.fail = errors.New("full") })
+				}
+				plain := fmt.Sprintf("|#AAAA|N%s]_%s", c.code, stamp(begin.Add(c.stamp)))
+				f, ok := r.hear(sealed(k, fmt.Sprintf(`"*SIA-DCS"%04dL0#AAAA`, c.seq), plain), "here")
+				if !ok {
+					t.Fatalf("%d: not heard", i)
+				}
+				a, answer := r.judge(&f, "here")
+				if a != nil {
+					answer = r.settle(t.Context(), s.sink, a, &f)
+				}
+				if !strings.Contains(string(answer), c.answer) || c.answer == "" && answer != nil {
+					t.Errorf("%d: answer %q, want %q", i, answer, c.answer)
+				}
+				if n := len(s.of(event.KindPanelEvent)); n != c.events {
+					t.Errorf("%d: %d events, want %d", i, n, c.events)
+				}
+			}
+		})
+	}
+}
+
+// TestStampedAnewIsBounded has somebody replay, out of the window, far more frames than are remembered.
+func TestStampedAnewIsBounded(t *testing.T) {
+	a, now := &account{}, time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	for n := range 3 * remembered {
+		f := Frame{ID: idSIA, Seq: fmt.Sprintf("%04d", n), Stamp: stamp(now)}
+		a.remember(&f)
+		a.expectAnew(&f, now)
+		if f.Stamp = stamp(now.Add(time.Minute)); !a.stampedAnew(&f, now) {
+			t.Fatalf("frame %d is not known under another time", n)
+		}
+	}
+	if n := len(a.replays.anew); n > remembered {
+		t.Errorf("%d frames are waited for", n)
+	}
+	a.expectAnew(&Frame{ID: idSIA, Seq: "9999"}, now.Add(anewFor))
+	if n := len(a.replays.anew); n != 0 {
+		t.Errorf("%d are waited for still", n)
 	}
 }

@@ -75,6 +75,7 @@ func (r *Receiver) believe(f *Frame, remote string) (a *account, answer []byte) 
 	now := r.o.Now()
 	if age := now.Sub(f.Time); f.Time.IsZero() || age > r.o.Behind || age < -r.o.Ahead {
 		r.refused.note(a.ID, a.ID, refusedClock, remote)
+		a.expectAnew(f, now)
 		return nil, AppendNAK(nil, f, now)
 	}
 	return a, nil
@@ -84,6 +85,10 @@ func (r *Receiver) believe(f *Frame, remote string) (a *account, answer []byte) 
 // panel's repeat then meets those that were, each of which the log knows by its Once key.
 func (r *Receiver) settle(ctx context.Context, sink drivers.Sink, a *account, f *Frame) []byte {
 	if f.Encrypted && a.replayed(f) {
+		return r.acknowledge(a, f)
+	}
+	if f.Encrypted && a.stampedAnew(f, r.o.Now()) {
+		a.remember(f)
 		return r.acknowledge(a, f)
 	}
 	for d := range a.drafts(f, r.o.Now()) {

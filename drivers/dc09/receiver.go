@@ -14,7 +14,9 @@
 // frames are all taken as new. The key is looked up among the source's last few, and without a time of the panel's own it
 // holds for an hour: the same content under the same number is a new event again when the panel's numbers have wrapped
 // round, or have begun anew after a power cut. Encrypted frames, which somebody may have recorded, are known for longer than
-// the log knows them: the newest 1,024 of each account, more than a panel sends within the window.
+// the log knows them: the newest 1,024 of each account, more than a panel sends within the window. By them a panel is known, too,
+// whose ACK was lost for longer than the window: the repeat gets a NAK, and for two minutes the same number and content under
+// a new time is that repeat, and no second event. When the receiver has restarted in between it is one.
 //
 // A panel that writes its CRC as two bytes gets it back so (as ioBroker.sia answers Lupusec panels).
 //
