@@ -12,7 +12,8 @@ const maxExtended = 64
 
 // Parse reads one frame, LF … CR as [Cut] finds it. The content of an encrypted frame stays shut until [Frame.Open].
 //
-// OverCR says whether an account may count the final CR in CRC and length; nil: none may. The error is a [*Refusal].
+// OverCR says whether an account may count the final CR in CRC and length, and that of "" whether a frame may whose account cannot be
+// read; nil: none may. The error is a [*Refusal].
 func Parse(wire []byte, overCR func(account string) bool) (Frame, error) {
 	head := headLen(wire)
 	if head == 0 {
@@ -30,9 +31,9 @@ func Parse(wire []byte, overCR func(account string) bool) (Frame, error) {
 		return f, err
 	}
 	if overCR != nil && int(crcAdd(uint16(sum), []byte{'\r'})) == sent && sentLen == len(body)+1 {
-		if f, err := parseBody(string(body)); err == nil && overCR(f.Account.Text) {
+		if f, err := parseBody(string(body)); overCR(f.Account.Text) { // without an account if the grammar is wrong
 			f.BinaryCRC, f.OverCR = head == binaryHead, true
-			return f, nil
+			return f, err
 		}
 	}
 	r := &Refusal{}

@@ -178,6 +178,22 @@ func TestDecodeForms(t *testing.T) {
 	}
 }
 
+// TestDecodeGrammarOverCR is a frame that counts its CR and has a wrong grammar: with the flag its CRC and length hold.
+func TestDecodeGrammarOverCR(t *testing.T) {
+	body := `"ADM-CID"0056None#9999[#9999|1900 00 001]`
+	counted := wireOf(body + "\r") // CRC and length with CR, and one CR more
+	counted = counted[:len(counted)-1]
+	for flag, want := range map[string][]any{"--crc-with-cr": {"grammar"}, "-": {"crc", "length"}} {
+		got, _, code := decode(t, counted, "dc09", flag)
+		if d := gocmp.Diff(map[string]any{"reject": true, "reason": want}, got); d != "" || code != 1 {
+			t.Errorf("%s: exit %d (-want +got)\n%s", flag, code, d)
+		}
+	}
+	if got, _, code := decode(t, wireOf(body), "dc09", "--crc-with-cr"); gocmp.Diff(map[string]any{"reject": true, "reason": []any{"grammar"}}, got) != "" || code != 1 {
+		t.Errorf("exit %d, %v", code, got)
+	}
+}
+
 // wireOf builds a frame as the standard says, with none of the decoder's code.
 func wireOf(body string) []byte {
 	sum := uint16(0)
