@@ -2,10 +2,12 @@ package dc09
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -289,4 +291,50 @@ func TestStop(t *testing.T) {
 	}
 	b.dial(t, "tcp").send([]byte("\nhalf a fr"))
 	b.stop()
+}
+
+// exhausted is a listener that has no more file descriptors after its first connection.
+type exhausted struct {
+	net.Listener
+	served chan struct{} // closed when that connection has been served
+	first  bool
+}
+
+func (l *exhausted) Accept() (net.Conn, error) {
+	if !l.first {
+		l.first = true
+		return l.Listener.Accept()
+	}
+	<-l.served
+	return nil, syscall.EMFILE
+}
+
+// TestAcceptFails has the listener fail while a panel stays on its line: the receiver lets go of the line, and can listen again.
+func TestAcceptFails(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	r, err := New(Options{TCP: "127.0.0.1:0", Accounts: []Account{{ID: "1234"}}})
+	must(t, err)
+	served, over := make(chan struct{}), make(chan error, 1)
+	var group errgroup.Group
+	group.Go(func() error {
+		over <- r.serve(t.Context(), &exhausted{Listener: l, served: served}, (&store{}).sink)
+		return nil
+	})
+	conn, err := net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	p := &peer{t: t, conn: conn}
+	p.send(wireOf(`"NULL"0000L0#1234[]`))
+	p.answer()
+	close(served)
+	select {
+	case err := <-over:
+		if !errors.Is(err, syscall.EMFILE) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(patience / 5):
+		t.Error("a panel that stays connected keeps the receiver from listening again")
+	}
+	p.hangUp()
+	must(t, group.Wait())
 }

@@ -32,12 +32,19 @@ func (r *Receiver) serveTCP(ctx context.Context, sink drivers.Sink) error {
 	if err != nil {
 		return err
 	}
+	return r.serve(ctx, l, sink)
+}
+
+// serve serves what connects to l until l fails; its connections end with it, so that the panels come to the next one.
+func (r *Receiver) serve(ctx context.Context, l net.Listener, sink drivers.Sink) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var group errgroup.Group
 	group.SetLimit(r.o.Connections)
 	unhook := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer func() {
 		unhook()
 		_ = l.Close()
+		cancel()
 		_ = group.Wait()
 	}()
 	defer r.open(l.Addr())()
