@@ -148,7 +148,9 @@ func (s *Sender) serve(ctx context.Context, sink drivers.Sink, l *link) error {
 			return nil
 		case <-wake:
 		case <-l.frames:
-			s.wrongs++ // nothing was asked
+			if s.wrongs++; s.wrongs >= maxWrong { // nothing was asked
+				return errWrong
+			}
 		case <-l.gone:
 			return l.err
 		case <-idle.C:

@@ -3,6 +3,8 @@ package sender
 import (
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -287,6 +289,28 @@ func TestStrangersWait(t *testing.T) {
 	if r := b.Snapshot(); len(r) != 1 || r[0].State != "down" || r[0].Name != "receiver/arc" {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestChatter: a receiver that talks on without being asked is hung up on, also while there is nothing to report.
+func TestChatter(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	b := newBench(t, l.Addr().String())
+	b.start()
+	for range 2 { // it comes back, and is no more patient
+		conn, err := l.Accept()
+		must(t, err)
+		must(t, conn.SetDeadline(time.Now().Add(patience)))
+		for err == nil {
+			_, err = conn.Write([]byte("\n59890012\"ACK\"0000L0#1409[]\r"))
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("it listens for ever")
+		}
+		must(t, conn.Close())
+	}
+	wait(t, "the loss being told", func() bool { return b.diary.told(event.KindCentreLink, event.QualifierNew, "answers") == 1 })
 }
 
 // TestSupervision: a quiet link says NULL, and a centre that falls silent is told as lost and, later, as back.
