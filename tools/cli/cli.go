@@ -36,10 +36,13 @@ func Parse(ctx context.Context, name, description string, c any, args []string, 
 
 // meant is the command that a mistake is about, as it is called.
 func meant(name string, err error) string {
-	if wrong, ok := errors.AsType[*kong.ParseError](err); ok {
-		if node := wrong.Context.Selected(); node != nil {
-			return name + " " + node.Name
-		}
+	wrong, ok := errors.AsType[*kong.ParseError](err)
+	if !ok {
+		return name
 	}
-	return name
+	var path string
+	for node := wrong.Context.Selected(); node != nil && node.Type == kong.CommandNode; node = node.Parent {
+		path = " " + node.Name + path
+	}
+	return name + path
 }

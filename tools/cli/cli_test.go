@@ -7,12 +7,17 @@ import (
 	"testing"
 )
 
-// shout is a command line of one command.
+// shout is a command line of a command, and of one within another.
 type shout struct {
 	Shout struct {
 		Loud bool   `help:"Louder."`
 		Word string `arg:""`
 	} `cmd:"" help:"Say a word."`
+	Sing struct {
+		Song struct {
+			Title string `arg:""`
+		} `cmd:"" help:"A song."`
+	} `cmd:"" help:"Sing."`
 }
 
 func TestParse(t *testing.T) {
@@ -21,6 +26,8 @@ func TestParse(t *testing.T) {
 		"--help":             "Say a word.",
 		"shout --help":       "Louder.",
 		"shout":              "expected \"<word>\"; try `crier shout --help`",
+		"sing song":          "expected \"<title>\"; try `crier sing song --help`",
+		"sing song --flat x": "unknown flag --flat; try `crier sing song --help`",
 		"whisper hello":      "unexpected argument whisper; try `crier --help`",
 		"shout --lood hello": "unknown flag --lood, did you mean \"--loud\"?; try `crier shout --help`",
 	} {
