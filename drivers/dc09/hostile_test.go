@@ -338,7 +338,47 @@ func TestStampedAnewIsBounded(t *testing.T) {
 		t.Errorf("%d frames are waited for", n)
 	}
 	a.expectAnew(&Frame{ID: idSIA, Seq: "9999"}, now.Add(anewFor))
-	if n := len(a.replays.anew); n != 0 {
+	if n := len(a.replays.anew); n != 1 {
 		t.Errorf("%d are waited for still", n)
+	}
+}
+
+// TestStampedAnewAtABusyStore has the store take longer than the window: the panel comes on another line, gets a NAK and stamps its
+// frame anew while the first is still to be stored. One event, and no ACK before it.
+func TestStampedAnewAtABusyStore(t *testing.T) {
+	for _, network := range []string{"tcp", "udp"} {
+		begin := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+		k, now, gate := testKey(t), &clock{now: begin}, make(chan struct{})
+		s := &store{gate: map[string]chan struct{}{"dc09/AAAA": gate}}
+		b := start(t, Options{Accounts: []Account{{ID: "AAAA", Key: k}}, Now: now.Now}, s)
+		frame := func(at time.Time) []byte {
+			return sealed(k, `"*SIA-DCS"0007L0#AAAA`, "|#AAAA|NBA1]_"+stamp(at))
+		}
+		first, second := b.dial(t, network), b.dial(t, network)
+		first.send(frame(begin))
+		first.silent()
+		now.set(begin.Add(41 * time.Second))
+		second.send(frame(begin))
+		if got := second.answer(); !strings.Contains(got, `"NAK"`) {
+			t.Errorf("%s: answer %q", network, got)
+		}
+		if network == "tcp" { // supervision needs no store
+			second.send(sealed(k, `"*NULL"0000L0#AAAA`, "|]_"+stamp(now.Now())))
+			if got := second.answer(); !strings.Contains(got, `"*ACK"0000`) {
+				t.Errorf("answer %q", got)
+			}
+		}
+		second.send(frame(now.Now()))
+		second.silent()
+		close(gate)
+		for _, p := range []*peer{first, second} {
+			if got := p.answer(); !strings.Contains(got, `"*ACK"`) {
+				t.Errorf("%s: answer %q", network, got)
+			}
+		}
+		if n := len(s.of(event.KindPanelEvent)); n != 1 {
+			t.Errorf("%s: %d events", network, n)
+		}
+		b.stop()
 	}
 }

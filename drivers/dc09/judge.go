@@ -84,12 +84,21 @@ func (r *Receiver) believe(f *Frame, remote string) (a *account, answer []byte) 
 // settle stores the events of a frame that judge believed, in order, and gives the ACK; nil if one is not stored. The
 // panel's repeat then meets those that were, each of which the log knows by its Once key.
 func (r *Receiver) settle(ctx context.Context, sink drivers.Sink, a *account, f *Frame) []byte {
-	if f.Encrypted && a.replayed(f) {
-		return r.acknowledge(a, f)
-	}
-	if f.Encrypted && a.stampedAnew(f, r.o.Now()) {
-		a.remember(f)
-		return r.acknowledge(a, f)
+	once := f.Encrypted && len(f.Reports) > 0
+	if once {
+		select {
+		case a.turn <- struct{}{}: // what is at the store on another line may be this very frame, under another time
+			defer func() { <-a.turn }()
+		case <-ctx.Done():
+			return nil
+		}
+		if a.replayed(f) {
+			return r.acknowledge(a, f)
+		}
+		if a.stampedAnew(f, r.o.Now()) {
+			a.remember(f)
+			return r.acknowledge(a, f)
+		}
 	}
 	for d := range a.drafts(f, r.o.Now()) {
 		err := sink(ctx, d)
@@ -106,7 +115,7 @@ func (r *Receiver) settle(ctx context.Context, sink drivers.Sink, a *account, f 
 			r.o.Log.Info("panel events are stored again", "account", a.ID)
 		}
 	}
-	if f.Encrypted {
+	if once {
 		a.remember(f)
 	}
 	return r.acknowledge(a, f)

@@ -69,6 +69,8 @@ type account struct {
 	source  string      // of its events: the id in capitals
 	failing atomic.Bool // the last event was not stored
 
+	turn chan struct{} // held by the encrypted frame that is at the store
+
 	mu    sync.Mutex // guards the fields below
 	heard time.Time  // of the last frame that was believed; zero: none yet
 	link  string     // as told: linkUnknown, linkUp, linkLost
@@ -113,7 +115,7 @@ func New(o Options) (*Receiver, error) {
 		}
 		name := "dc09/" + a.ID
 		a.ID = id
-		r.accounts[id] = &account{Account: a, name: name, source: "dc09/" + id, link: linkUnknown, since: o.Now()}
+		r.accounts[id] = &account{Account: a, name: name, source: "dc09/" + id, turn: make(chan struct{}, 1), link: linkUnknown, since: o.Now()}
 		r.order = append(r.order, r.accounts[id])
 	}
 	return r, nil

@@ -21,10 +21,11 @@ type replays struct {
 // anewFor is how long a stored frame may come under a new time after a NAK: the panel sets its clock and sends it at once.
 const anewFor = 2 * time.Minute
 
-// anew is a stored frame, as a sum without its time, that was answered with NAK because its panel repeated it for too long.
+// anew is a frame that was answered with NAK. Whether it has been stored is known for certain only when it comes again: a busy store
+// may still be at it.
 type anew struct {
-	sum   uint64
-	until time.Time
+	stamped, sum uint64 // with its time and without
+	until        time.Time
 }
 
 // replayed says that this frame has been stored: same number, time and content.
@@ -38,33 +39,32 @@ func (r *replays) stored(f *Frame) bool {
 	return len(r.sums) > 0 && slices.Contains(r.sums, r.sum(f, f.Stamp))
 }
 
-// expectAnew notes a frame that gets a NAK, if it has been stored: the ACK was lost, and its panel will send it under a new time.
-// A frame that was not stored is not noted: a panel whose clock and number begin anew after each power cut loses no alarm.
+// expectAnew notes a frame that gets a NAK: its panel will send it under a new time.
 func (a *account) expectAnew(f *Frame, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := &a.replays
-	r.anew = slices.DeleteFunc(r.anew, func(x anew) bool { return !now.Before(x.until) })
-	if !r.stored(f) {
-		return
-	}
-	sum := r.sum(f, "")
-	r.anew = slices.DeleteFunc(r.anew, func(x anew) bool { return x.sum == sum })
+	x := anew{stamped: r.sum(f, f.Stamp), sum: r.sum(f, ""), until: now.Add(anewFor)}
+	r.anew = slices.DeleteFunc(r.anew, func(y anew) bool { return !now.Before(y.until) || y.stamped == x.stamped })
 	if len(r.anew) == remembered {
 		r.anew = slices.Delete(r.anew, 0, 1)
 	}
-	r.anew = append(r.anew, anew{sum: sum, until: now.Add(anewFor)})
+	r.anew = append(r.anew, x)
 }
 
-// stampedAnew says that this frame is such a one under a new time.
+// stampedAnew says that this is such a frame under a new time, and that it has been stored under the old one: the ACK was lost. What was
+// not stored is not known by it: a panel whose clock and number begin anew after each power cut loses no alarm.
 func (a *account) stampedAnew(f *Frame, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.replays.anew) == 0 {
+	r := &a.replays
+	if len(r.anew) == 0 {
 		return false
 	}
-	sum := a.replays.sum(f, "")
-	return slices.ContainsFunc(a.replays.anew, func(x anew) bool { return x.sum == sum && now.Before(x.until) })
+	sum := r.sum(f, "")
+	return slices.ContainsFunc(r.anew, func(x anew) bool {
+		return x.sum == sum && now.Before(x.until) && slices.Contains(r.sums, x.stamped)
+	})
 }
 
 // remember notes a frame as stored.
@@ -72,9 +72,6 @@ func (a *account) remember(f *Frame) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := &a.replays
-	if len(r.sums) == 0 {
-		r.seed = maphash.MakeSeed()
-	}
 	if len(r.sums) < remembered {
 		r.sums = append(r.sums, r.sum(f, f.Stamp))
 		return
@@ -84,6 +81,9 @@ func (a *account) remember(f *Frame) {
 }
 
 func (r *replays) sum(f *Frame, stamp string) uint64 {
+	if r.seed == (maphash.Seed{}) {
+		r.seed = maphash.MakeSeed()
+	}
 	var h maphash.Hash
 	h.SetSeed(r.seed)
 	for _, s := range [...]string{f.ID, f.Seq, stamp, f.Data} {
