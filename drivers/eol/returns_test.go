@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,13 +125,12 @@ func TestWobble(t *testing.T) {
 // late keeps how late in its tenth of a second a transaction came, at most.
 type late struct {
 	bus.I2C
-	most time.Duration
-	n    int
+	most, n atomic.Int64
 }
 
 func (b *late) Tx(addr uint16, w, r []byte) error {
-	b.most = max(b.most, time.Since(time.Now().Truncate(scanEvery)))
-	b.n++
+	b.most.Store(max(b.most.Load(), int64(time.Since(time.Now().Truncate(scanEvery)))))
+	b.n.Add(1)
 	err := b.I2C.Tx(addr, w, r)
 	if err != nil {
 		<-time.After(37 * time.Millisecond) // until that is known
@@ -149,18 +149,18 @@ func TestInStep(t *testing.T) {
 		stop := b.run()
 		<-time.After(2033 * time.Millisecond)
 		b.bus.Stick(true)
-		clock.n = 0
+		clock.n.Store(0)
 		<-time.After(3 * time.Second)
-		if clock.n > 5 {
-			t.Errorf("%d attempts at a stuck bus in 3 s", clock.n)
+		if n := clock.n.Load(); n > 5 {
+			t.Errorf("%d attempts at a stuck bus in 3 s", n)
 		}
 		b.bus.Stick(false)
 		<-time.After(3 * time.Second)
-		clock.most = 0
+		clock.most.Store(0)
 		<-time.After(time.Second)
 		stop()
-		if clock.most == 0 || clock.most > 10*time.Millisecond {
-			t.Errorf("read %s after the tenth of a second", clock.most)
+		if most := time.Duration(clock.most.Load()); most == 0 || most > 10*time.Millisecond {
+			t.Errorf("read %s after the tenth of a second", most)
 		}
 	})
 }

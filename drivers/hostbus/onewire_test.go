@@ -213,7 +213,7 @@ func FuzzParseAnswer(f *testing.F) {
 		if err != nil && !errors.Is(err, errW1) {
 			t.Error(err)
 		}
-		if err == nil && len(a.data) > len(m)-52 {
+		if err == nil && len(a.data) > max(0, len(m)-52) { // a master that is gone answers without a command
 			t.Errorf("%d bytes out of %d", len(a.data), len(m))
 		}
 	})
