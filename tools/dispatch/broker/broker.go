@@ -23,7 +23,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -65,7 +64,7 @@ type Broker struct {
 
 // Start empties the store, listens and returns when clients can connect.
 func Start(o Options) (*Broker, error) {
-	door := &doorman{log: o.Log, secret: rand.Text()}
+	door := &doorman{log: o.Log, secret: rand.Text(), open: make(chan struct{})}
 	opts, err := options(o, door)
 	if err != nil {
 		return nil, err
@@ -103,8 +102,8 @@ func Start(o Options) (*Broker, error) {
 // Addr is host:port that clients connect to.
 func (b *Broker) Addr() string { return b.addr }
 
-// Admit lets stations in; until then only the centre itself can connect.
-func (b *Broker) Admit() { b.door.open.Store(true) }
+// Admit lets stations in; until then only the centre itself can connect. It may be called once.
+func (b *Broker) Admit() { close(b.door.open) }
 
 // Run keeps the broker until ctx ends, then stops it in good order. With thousands of connections that takes seconds.
 func (b *Broker) Run(ctx context.Context) error {
@@ -201,8 +200,23 @@ const housekeeper = "housekeeper"
 // doorman tells the broker who a client is and what it may do.
 type doorman struct {
 	log    *slog.Logger
-	secret string // of the housekeeper, new at each start
-	open   atomic.Bool
+	secret string        // of the housekeeper, new at each start
+	open   chan struct{} // closed: stations are let in
+}
+
+// doorWait is how long a station that comes while the centre starts stands at the door; one that is sent away comes back much later.
+const doorWait = 2 * time.Second
+
+// admits says whether stations are let in, which may be about to begin.
+func (d *doorman) admits() bool {
+	wait := time.NewTimer(doorWait)
+	defer wait.Stop()
+	select {
+	case <-d.open:
+		return true
+	case <-wait.C:
+		return false
+	}
 }
 
 var _ server.Authentication = (*doorman)(nil)
@@ -222,7 +236,7 @@ func (d *doorman) Check(c server.ClientAuthentication) bool {
 		d.log.Warn("client refused: its certificate names no station", "subject", state.VerifiedChains[0][0].Subject.String(), "remote", c.RemoteAddress())
 		return false
 	}
-	if name.Station != authority.CentreName && !d.open.Load() {
+	if name.Station != authority.CentreName && !d.admits() {
 		return false
 	}
 	user := &server.User{Username: name.Station}

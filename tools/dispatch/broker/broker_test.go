@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"watchpost/tools/dispatch/authority"
 	"watchpost/uplink/topic"
@@ -178,6 +180,24 @@ func TestStationsWaitUntilSomebodyListens(t *testing.T) {
 	b.Admit()
 	if _, err := b.client("cs-a"); err != nil {
 		t.Errorf("a station is not let in after Admit: %v", err)
+	}
+}
+
+// A station that comes while the centre starts is not sent away, as it would come back much later.
+func TestAStationAtTheDoorIsLetInWhenItOpens(t *testing.T) {
+	b := begin(t)
+	var group errgroup.Group
+	for i := range 20 {
+		group.Go(func() error {
+			_, err := b.client(fmt.Sprintf("cs-%d", i))
+			return err
+		})
+	}
+	knocked := time.NewTimer(doorWait / 5)
+	<-knocked.C
+	b.Admit()
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
