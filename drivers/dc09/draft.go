@@ -10,8 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
-
+	"watchpost/drivers/bus"
 	"watchpost/storage/event"
 )
 
@@ -24,7 +23,7 @@ func (a *account) drafts(f *Frame, now time.Time) iter.Seq[event.Draft] {
 		if len(f.Reports) == 0 {
 			return
 		}
-		once, kernel := onceKey(f), monotonic()
+		once, kernel := onceKey(f), bus.Monotonic()
 		if once != "" && f.Stamp == "" {
 			once = a.dated(once, now)
 		}
@@ -148,13 +147,4 @@ func UTF8(s string) string {
 		r = append(r, rune(c))
 	}
 	return string(r)
-}
-
-// monotonic is the kernel's clock since boot, in nanoseconds; 0 if it cannot be read.
-func monotonic() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0
-	}
-	return t.Nano()
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"watchpost/drivers"
+	"watchpost/drivers/bus"
 	"watchpost/storage/event"
 )
 
@@ -126,7 +127,7 @@ func (r *Receiver) tellRefusals(ctx context.Context, sink drivers.Sink) error {
 // draft is the refusal as an event. A plain frame for an account with a key is an alarm: somebody plays the panel.
 func (k refusal) draft(t tally) event.Draft {
 	d := event.Draft{
-		KernelNS: monotonic(), Kind: event.KindPanelRefused, Qualifier: event.QualifierNew, Severity: event.SeverityWarning,
+		KernelNS: bus.Monotonic(), Kind: event.KindPanelRefused, Qualifier: event.QualifierNew, Severity: event.SeverityWarning,
 		Source: "dc09/unknown",
 		Body: event.NewBody(event.Text(event.TagAccount, t.claimed), event.Text(event.TagReason, k.reason),
 			event.Text(event.TagRemote, t.remote), event.Uint(event.TagCount, t.count)),

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"watchpost/drivers"
+	"watchpost/drivers/bus"
 	"watchpost/storage/event"
 )
 
@@ -55,7 +56,7 @@ func (a *account) tell(state string, now time.Time) event.Draft {
 	previous, since, heard := a.link, a.since, a.heard
 	a.mu.Unlock()
 	d := event.Draft{
-		KernelNS: monotonic(), Kind: event.KindPanelLink, Qualifier: event.QualifierRestore, Severity: event.SeverityNotice, Source: a.source,
+		KernelNS: bus.Monotonic(), Kind: event.KindPanelLink, Qualifier: event.QualifierRestore, Severity: event.SeverityNotice, Source: a.source,
 	}
 	fields := []event.Field{event.Text(event.TagAccount, a.ID), event.Text(event.TagState, state), event.Text(event.TagPrevious, previous)}
 	if state == linkLost {

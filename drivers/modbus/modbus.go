@@ -23,9 +23,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"watchpost/drivers"
+	"watchpost/drivers/bus"
 	"watchpost/drivers/zone"
 )
 
@@ -265,7 +265,7 @@ func (d *Driver) alive() {
 
 // take hears one poll. The zone is told what is new: it counts changes.
 func (in *input) take(a Answer, err error) {
-	w := zone.Word{State: zone.Normal, Changed: in.heard != "" && in.heard != zone.Missing, KernelNS: monotonic()}
+	w := zone.Word{State: zone.Normal, Changed: in.heard != "" && in.heard != zone.Missing, KernelNS: bus.Monotonic()}
 	switch {
 	case err != nil:
 		w = zone.Word{State: zone.Missing, Reason: "wire", Detail: clip(err.Error())}
@@ -277,15 +277,6 @@ func (in *input) take(a Answer, err error) {
 		in.zone.Hear(w)
 	}
 	in.zone.Tick()
-}
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds, 0 if it cannot be read.
-func monotonic() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0
-	}
-	return t.Nano()
 }
 
 // clip makes text fit for an event.

@@ -26,9 +26,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"watchpost/drivers"
+	"watchpost/drivers/bus"
 	"watchpost/drivers/zone"
 )
 
@@ -243,7 +243,7 @@ func (d *Driver) hear(r *reader, w zone.Word) {
 	if w.State == r.heard.State && w.Reason == r.heard.Reason {
 		return
 	}
-	w.Changed, w.KernelNS = r.heard.State == zone.Normal || r.heard.State == zone.Active, monotonic()
+	w.Changed, w.KernelNS = r.heard.State == zone.Normal || r.heard.State == zone.Active, bus.Monotonic()
 	r.heard = w
 	r.zone.Hear(w)
 }
@@ -274,15 +274,6 @@ func (h *hand) felt(f found, now time.Time) (card, code string) {
 		}
 	}
 	return "", code
-}
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds, 0 if it cannot be read.
-func monotonic() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0
-	}
-	return t.Nano()
 }
 
 // clip makes text fit for an event.

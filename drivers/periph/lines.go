@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"periph.io/x/conn/v3/gpio"
 
 	"watchpost/drivers/bus"
@@ -148,7 +147,7 @@ func (l *Lines) join(c bus.LineConfig, ear chan bus.Edge) error {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		p.wait = &waiting{cancel: cancel}
-		p.level, p.kernelNS = bool(p.io.Read()), monotonic()
+		p.level, p.kernelNS = bool(p.io.Read()), bus.Monotonic()
 		p.wait.task.Go(func() { l.follow(ctx, c, p) })
 	}
 	p.ears[ear] = true
@@ -193,9 +192,9 @@ func tell(ear chan bus.Edge, e bus.Edge) {
 func (l *Lines) follow(ctx context.Context, c bus.LineConfig, p *pin) {
 	for ctx.Err() == nil {
 		edge := p.io.WaitForEdge(look)
-		at := monotonic()
+		at := bus.Monotonic()
 		for edge && c.Debounce > 0 && p.io.WaitForEdge(c.Debounce) && ctx.Err() == nil {
-			at = monotonic()
+			at = bus.Monotonic()
 		}
 		l.looked(c, p, bool(p.io.Read()), edge && c.Debounce == 0, at)
 	}
@@ -257,13 +256,4 @@ func (l *Lines) Set(ctx context.Context, line string, level bool) error {
 	}
 	p.output = true
 	return nil
-}
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds, 0 if it cannot be read.
-func monotonic() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0
-	}
-	return t.Nano()
 }

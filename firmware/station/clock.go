@@ -67,12 +67,3 @@ const clockStep = 2 * time.Second
 func stepped(before, now time.Time) time.Duration {
 	return now.Round(0).Sub(before.Round(0)) - now.Sub(before)
 }
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds, as kernel events carry it; 0 where there is none.
-func monotonic() int64 {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
-		return 0
-	}
-	return ts.Nano()
-}

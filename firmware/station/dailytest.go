@@ -147,7 +147,7 @@ func (d *dailyTest) heard() bool {
 // raise drives the output high, waits for the zone's alarm to be stored, and drives it low.
 func (d *dailyTest) raise(ctx context.Context) testSeen {
 	d.mu.Lock()
-	d.asked, d.from, d.stored = true, monotonic(), make(chan struct{}, 1)
+	d.asked, d.from, d.stored = true, bus.Monotonic(), make(chan struct{}, 1)
 	stored := d.stored
 	d.mu.Unlock()
 	seen := testSeen{state: orUnknown(d.state())}
@@ -167,7 +167,7 @@ func (d *dailyTest) raise(ctx context.Context) testSeen {
 	seen.reset = d.drive(context.WithoutCancel(ctx), false)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.asked, d.upto, seen.refused = false, monotonic(), d.refused
+	d.asked, d.upto, seen.refused = false, bus.Monotonic(), d.refused
 	return seen
 }
 

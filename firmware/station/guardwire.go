@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"watchpost/drivers/bus"
 	"watchpost/firmware/arming"
 	"watchpost/uplink/topic"
 )
@@ -81,7 +82,7 @@ func (s *Station) partitions() (list []topic.PartitionState) {
 func (c clock) instant() arming.Instant {
 	var ts unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
-		return arming.Instant{Wall: c.now(), Up: time.Duration(monotonic()), Boot: c.boot} // before Linux 2.6.39
+		return arming.Instant{Wall: c.now(), Up: time.Duration(bus.Monotonic()), Boot: c.boot} // before Linux 2.6.39
 	}
 	return arming.Instant{Wall: c.now(), Up: time.Duration(ts.Nano()), Boot: c.boot}
 }
